@@ -1,0 +1,147 @@
+//! What the engine must be told before it starts: one plain value, already validated by the program.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most shards that a server may have; a shard's number fits in a byte.
+pub const MAX_SHARDS: usize = 256;
+
+/// Everything the engine needs to know. The program makes it from flags and configuration file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many shards (1 to [`MAX_SHARDS`]), and where they run.
+    pub shards: ShardLayout,
+    /// What INFO says about this server.
+    pub identity: Identity,
+    /// Limits of connections and buffers.
+    pub limits: Limits,
+    /// Who may connect.
+    pub auth: Auth,
+    /// Log protocol lines (`TRC`); costs a look at one flag a message when off.
+    pub trace: Trace,
+}
+
+/// Threads and cores.
+#[derive(Clone, Debug)]
+pub struct ShardLayout {
+    /// Number of shards, 1 to [`MAX_SHARDS`].
+    pub count: usize,
+    /// Core (kernel CPU number) of each shard; empty: shards are not pinned. Shard `i` takes `cores[i % len]`.
+    pub cores: Vec<usize>,
+    /// How long a shard looks at its inbox before it sleeps, if a parcel came lately. Zero: never spin.
+    /// The program sets zero when there are more shards than cores that the process may use.
+    pub spin: Duration,
+}
+
+/// The server's own data in INFO.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// 56 characters, `N…`.
+    pub server_id: String,
+    /// Configured name, else the id.
+    pub server_name: String,
+    /// Version that INFO shows, without a leading `v`.
+    pub version: String,
+    /// Short commit hash; left out when empty.
+    pub git_commit: String,
+    /// Host as configured, or the host of `client_advertise`.
+    pub host: String,
+    /// Port as bound, or the port of `client_advertise`. 0 until [`crate::config::Config`] meets a listener.
+    pub port: u16,
+}
+
+/// Limits and timers; names and defaults are those of the configuration file.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `max_connections`; 0 admits nobody.
+    pub max_connections: usize,
+    /// `max_subscriptions` of one connection; 0: unlimited.
+    pub max_subscriptions: usize,
+    /// `max_subscription_tokens`; 0: unlimited.
+    pub max_subscription_tokens: usize,
+    /// `max_payload` in bytes; `None`: unlimited (INFO says -1).
+    pub max_payload: Option<usize>,
+    /// `max_control_line`: bytes of the argument part.
+    pub max_control_line: usize,
+    /// `max_pending`: bytes queued for one connection.
+    pub max_pending: usize,
+    /// `ping_interval`.
+    pub ping_interval: Duration,
+    /// `ping_max`: unanswered pings before the connection counts as stale.
+    pub ping_max: u32,
+    /// `authorization.timeout`.
+    pub auth_timeout: Duration,
+    /// `write_deadline`.
+    pub write_deadline: Duration,
+    /// `write_timeout: retry`: a client that took some bytes within the deadline is kept.
+    pub write_timeout_retry: bool,
+    /// `no_fast_producer_stall`: drop messages to connections that are behind instead of slowing their publishers.
+    pub no_fast_producer_stall: bool,
+    /// `no_header_support` turned around.
+    pub headers: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_connections: 65_536,
+            max_subscriptions: 0,
+            max_subscription_tokens: 0,
+            max_payload: Some(1024 * 1024),
+            max_control_line: 4096,
+            max_pending: 64 * 1024 * 1024,
+            ping_interval: Duration::from_secs(120),
+            ping_max: 2,
+            auth_timeout: Duration::from_secs(2),
+            write_deadline: Duration::from_secs(10),
+            write_timeout_retry: false,
+            no_fast_producer_stall: false,
+            headers: true,
+        }
+    }
+}
+
+/// Who may connect. A configured value that looks like a bcrypt hash is compared as one.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Everybody, into account `$G`.
+    Open,
+    /// `authorization { token }`
+    Token(Secret),
+    /// `authorization { user, password }`
+    UserPassword {
+        /// User name.
+        user: String,
+        /// Plain password or bcrypt hash.
+        password: Secret,
+    },
+}
+
+/// A configured secret; `Debug` does not show it.
+#[derive(Clone)]
+pub struct Secret(pub Arc<str>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+/// Protocol tracing (`-V`, `trace`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace {
+    /// Log every protocol line.
+    pub enabled: bool,
+    /// `trace_headers`: only header blocks, no payloads.
+    pub headers_only: bool,
+    /// `max_traced_msg_len` in bytes; 0: unlimited.
+    pub max_len: usize,
+}
+
+/// Where the server listens, after binding.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// Actual address, with the port that the kernel chose.
+    pub address: SocketAddr,
+}

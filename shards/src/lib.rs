@@ -1,0 +1,13 @@
+//! The engine of pinmesh: everything that moves a message, and nothing an operator touches.
+//!
+//! No HTTP, no files, no command line. Dependencies point one way:
+//! `driver → shard → connection → interest → protocol → subject`; only `driver` knows sockets, only `lane` has atomics.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod connection;
+pub mod interest;
+pub mod lane;
+pub mod protocol;
+pub mod subject;

@@ -1,0 +1,3 @@
+//! The server program `pinmesh`.
+
+fn main() {}

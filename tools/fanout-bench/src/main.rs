@@ -1,0 +1,3 @@
+//! Load generator and comparison tool for NATS servers.
+
+fn main() {}
