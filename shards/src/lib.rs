@@ -10,4 +10,5 @@ pub mod connection;
 pub mod interest;
 pub mod lane;
 pub mod protocol;
+pub mod server;
 pub mod subject;
