@@ -1,1 +1,23 @@
 //! What the black-box tests share: servers to start, raw clients to drive.
+//!
+//! A test starts its own servers on free ports in their own directories; dropping a [`Server`] ends its process
+//! and removes what it wrote. The same test body can run against this project's server and against the reference
+//! (see [`Side`]), which beats expectations written from memory.
+//!
+//! ```no_run
+//! use pinmesh_harness::Side;
+//!
+//! for side in Side::BOTH {
+//!     let server = side.server().arg("-DV").config("ping_interval: 1s").start();
+//!     println!("{side} listens on {}", server.url());
+//! }
+//! ```
+
+pub mod client;
+mod poll;
+mod server;
+mod side;
+
+pub use poll::{DEADLINE, eventually, poll_until};
+pub use server::{Builder, Finished, Server, Signal};
+pub use side::Side;
