@@ -19,5 +19,5 @@ mod server;
 mod side;
 
 pub use poll::{DEADLINE, eventually, poll_until};
-pub use server::{Builder, Finished, Server, Signal};
+pub use server::{Builder, Finished, NotReady, Server, Signal};
 pub use side::Side;

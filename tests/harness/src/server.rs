@@ -1,6 +1,7 @@
 //! One server process: started on a free port, watched through its log, and gone when the test is over.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,27 @@ pub struct Finished {
     /// What it wrote to its standard error.
     pub stderr: String,
 }
+
+/// A server that did not become ready for clients.
+#[derive(Debug)]
+pub struct NotReady {
+    side: Side,
+    ended: Option<ExitStatus>,
+    log: String,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not ready for clients: ", self.side)?;
+        match self.ended {
+            Some(status) => write!(f, "it ended with {status}")?,
+            None => write!(f, "it still runs after {DEADLINE:?}")?,
+        }
+        write!(f, "; its log:\n{}", last_lines(&self.log))
+    }
+}
+
+impl std::error::Error for NotReady {}
 
 impl Builder {
     pub(crate) fn new(side: Side) -> Builder {
@@ -116,20 +138,25 @@ impl Builder {
     /// # Panics
     /// When it ends or is not ready in time, with its log.
     pub fn start(self) -> Server {
+        self.try_start().unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Like [`Builder::start`], for a test that wants to go on when the server does not.
+    pub fn try_start(self) -> Result<Server, NotReady> {
         let dir = new_directory();
-        let log = self.log_file.clone().unwrap_or_else(|| dir.path().join("server.log"));
-        let child = self.spawn(&dir, &dir.path().join("server.log"), &dir.path().join("server.log"), None);
+        let output = dir.path().join("server.log");
+        let child = self.spawn(&dir, &output, &output, None);
         let mut server = Server {
+            log: self.log_file.clone().unwrap_or(output),
             builder: self,
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             child,
             ended: None,
-            log,
             log_start: 0,
             dir,
         };
-        server.wait_until_ready();
-        server
+        server.wait_until_ready()?;
+        Ok(server)
     }
 
     /// Runs the program to its end: for starts that must fail, and for flags like `-t` and `--version`.
@@ -281,16 +308,19 @@ impl Server {
 
     /// Starts the server again, on the same port and with the same arguments, after killing the present process
     /// if it still runs.
+    ///
+    /// # Panics
+    /// When it does not come back.
     pub fn restart(&mut self) {
         self.kill();
         self.log_start = self.log().len();
         let output = self.dir.path().join("server.log");
         self.child = self.builder.spawn(&self.dir, &output, &output, Some(self.address.port()));
         self.ended = None;
-        self.wait_until_ready();
+        self.wait_until_ready().unwrap_or_else(|failure| panic!("{failure}"));
     }
 
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&mut self) -> Result<(), NotReady> {
         let address = poll_until(DEADLINE, || {
             if self.ended().is_some() {
                 return Some(None);
@@ -299,8 +329,11 @@ impl Server {
             if log.contains(READY) { after(log, LISTENING).map(Some) } else { None }
         });
         match address.flatten() {
-            Some(address) => self.address = loopback(&address),
-            None => panic!("{} is not ready for clients; it ended with: {:?}", self.side(), self.ended),
+            Some(address) => {
+                self.address = loopback(&address);
+                Ok(())
+            }
+            None => Err(NotReady { side: self.side(), ended: self.ended, log: self.present_log() }),
         }
     }
 
@@ -315,10 +348,7 @@ impl Drop for Server {
             end(&mut self.child);
         }
         if thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-            eprintln!("--- log of {} (process {}):\n{}\n---", self.side(), self.pid(), shown.join("\n"));
+            eprintln!("--- log of {} (process {}):\n{}\n---", self.side(), self.pid(), last_lines(&self.log()));
         }
     }
 }
@@ -333,6 +363,12 @@ fn append_to(path: &Path) -> File {
 
 fn read(path: &Path) -> String {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// The end of a log, as much of it as a person wants to see below a failed test.
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }
 
 /// Nothing is left to do about a child that cannot be killed or waited for, and a drop must not panic.
