@@ -1,0 +1,64 @@
+//! Why a client's connection is closed for what it sent: the words for the log and those for the wire.
+
+use crate::protocol::quote::quoted;
+
+/// How much of the offending input a log line shows.
+const SNIPPET_BYTES: usize = 32;
+
+/// A fatal mistake in the byte stream. `Display` is the log line, in the reference's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// No operation begins like this, or a payload does not end where its size says.
+    #[error("Client parser ERROR, state={state}, i={offset}: proto='{snippet}...'")]
+    UnknownOperation {
+        /// The reference's number for the parser state, which people search the web for.
+        state: u8,
+        /// Where in the input given to the parser the unexpected byte is.
+        offset: usize,
+        /// The input from there on, quoted and cut.
+        snippet: Box<str>,
+    },
+    /// The argument part of a line is too long.
+    #[error("maximum control line exceeded")]
+    ControlLineExceeded,
+    /// The payload that was announced is too large.
+    #[error("maximum payload exceeded: {size} vs {max}")]
+    PayloadExceeded {
+        /// Announced size.
+        size: u64,
+        /// The limit.
+        max: usize,
+    },
+    /// `HPUB` without headers negotiated in CONNECT.
+    #[error("message headers not supported")]
+    HeadersNotSupported,
+    /// Wrong number of arguments, or a size that is none.
+    #[error("{0}")]
+    Arguments(Box<str>),
+}
+
+impl ParseError {
+    /// What the client is told with `-ERR` before the close; `None`: it is closed without a word.
+    pub fn wire_text(&self) -> Option<&'static str> {
+        match self {
+            ParseError::UnknownOperation { .. } => Some("Unknown Protocol Operation"),
+            ParseError::ControlLineExceeded => Some("maximum control line exceeded"),
+            ParseError::PayloadExceeded { .. } => Some("Maximum Payload Violation"),
+            ParseError::HeadersNotSupported | ParseError::Arguments(_) => None,
+        }
+    }
+
+    #[cold]
+    pub(super) fn unknown(state: u8, offset: usize, input: &[u8]) -> ParseError {
+        let rest = input.get(offset..).unwrap_or_default();
+        // The reference leaves out the last byte when less than a full snippet is there.
+        let shown = if rest.len() < SNIPPET_BYTES { rest.len().saturating_sub(1) } else { SNIPPET_BYTES };
+        let snippet = quoted(rest.get(..shown).unwrap_or_default()).into_boxed_str();
+        ParseError::UnknownOperation { state, offset, snippet }
+    }
+
+    #[cold]
+    pub(super) fn arguments(complaint: &str, args: &[u8]) -> ParseError {
+        ParseError::Arguments(format!("{complaint}: {}", quoted(args)).into_boxed_str())
+    }
+}

@@ -1,0 +1,98 @@
+//! The arguments of a control line: blanks apart, up to the line's end.
+
+/// Arguments that any operation may have; more are counted, not kept.
+pub(super) const MAX_ARGS: usize = 4;
+
+/// A complete control line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// Offsets of the arguments in the input.
+    pub args: [Span; MAX_ARGS],
+    /// How many arguments there are, also above [`MAX_ARGS`].
+    pub count: usize,
+    /// Where the line's text ends: its CR LF, or bare LF.
+    pub text_end: usize,
+    /// First byte behind the LF.
+    pub end: usize,
+}
+
+/// A range of the input.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    #[inline]
+    pub(super) fn of(self, input: &[u8]) -> &[u8] {
+        input.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+/// Splits the line that begins at `start`, which must not be a blank; `None`: the input has no line end yet.
+#[inline]
+pub(super) fn split(input: &[u8], start: usize) -> Option<Line> {
+    let mut line = Line { args: [Span::default(); MAX_ARGS], count: 0, text_end: start, end: start };
+    let mut at = start;
+    loop {
+        while let Some(b' ' | b'\t') = input.get(at) {
+            at = at.saturating_add(1);
+        }
+        let arg_start = at;
+        let line_length = loop {
+            at = find_low(input, at);
+            match (input.get(at)?, input.get(at.saturating_add(1))) {
+                (b' ' | b'\t', _) => break 0,
+                (b'\n', _) => break 1,
+                (b'\r', Some(b'\n')) => break 2,
+                (b'\r', None) => return None,
+                _ => at = at.saturating_add(1),
+            }
+        };
+        if at > arg_start {
+            if let Some(slot) = line.args.get_mut(line.count) {
+                *slot = Span { start: arg_start, end: at };
+            }
+            line.count = line.count.saturating_add(1);
+        }
+        if line_length > 0 {
+            line.text_end = at;
+            line.end = at.saturating_add(line_length);
+            return Some(line);
+        }
+    }
+}
+
+/// Finds the end of the line that begins at `start` without splitting it: the end of its text, and of the line.
+pub(super) fn find_end(input: &[u8], start: usize) -> Option<(usize, usize)> {
+    let rest = input.get(start..)?;
+    let length = memchr::memchr(b'\n', rest)?;
+    let line_feed = start.saturating_add(length);
+    let text = rest.get(..length)?;
+    let text_end = if text.ends_with(b"\r") { line_feed.saturating_sub(1) } else { line_feed };
+    Some((text_end, line_feed.saturating_add(1)))
+}
+
+/// Offset of the first byte at or behind `from` that is a blank or a control byte, else the input's length.
+///
+/// Control lines are short, so eight bytes at a time in a plain register beat a call of memchr.
+#[inline]
+fn find_low(input: &[u8], from: usize) -> usize {
+    const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
+    const ABOVE_BLANK: u64 = u64::from_le_bytes([b' ' + 1; 8]);
+    let mut at = from;
+    while let Some(chunk) = input.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        // A byte below 0x21 borrows into its high bit; a borrow spoils only bytes behind the first such byte.
+        let low = word.wrapping_sub(ABOVE_BLANK) & !word & HIGH_BITS;
+        if low != 0 {
+            return at.saturating_add((low.trailing_zeros() / 8) as usize);
+        }
+        at = at.saturating_add(8);
+    }
+    while input.get(at).is_some_and(|&byte| byte > b' ') {
+        at = at.saturating_add(1);
+    }
+    at
+}
