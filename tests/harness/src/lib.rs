@@ -15,6 +15,7 @@
 
 pub mod client;
 mod poll;
+pub mod scenarios;
 mod server;
 mod side;
 
