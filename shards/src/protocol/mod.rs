@@ -1,4 +1,7 @@
 //! Wire formats: parse and write, no I/O and no state beyond what a byte stream needs.
 
 pub mod client;
-mod quote;
+pub mod connect;
+pub mod frame;
+pub mod info;
+pub mod quote;
