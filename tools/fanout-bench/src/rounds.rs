@@ -1,0 +1,99 @@
+//! The sides of a comparison and their turns: A B A B …, a fresh process each time.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cpu::Cores;
+use crate::flow::Peer;
+use crate::sample::{Sample, Series};
+use crate::server_process::{Launch, Server};
+
+/// One of the things that are compared.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// Its name in the report.
+    pub name: String,
+    target: Target,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Launch(Launch),
+    Running { address: SocketAddr, pid: Option<u32> },
+    Relay { cores: Cores, buffer: usize },
+}
+
+impl Side {
+    /// A server that is started for every run; `more` goes behind the arguments that give it a free port.
+    pub fn server(program: &Path, more: &[String], cores: &Cores) -> Self {
+        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
+        let name = std::iter::once(name.into_owned()).chain(more.iter().cloned()).collect::<Vec<_>>().join(" ");
+        let mut arguments: Vec<String> = ["-a", "127.0.0.1", "-p", "-1"].map(String::from).to_vec();
+        arguments.extend_from_slice(more);
+        let program = program.canonicalize().unwrap_or_else(|_| program.to_path_buf());
+        Side { name, target: Target::Launch(Launch { program, arguments, cores: cores.clone() }) }
+    }
+
+    /// A server that runs already.
+    pub fn running(address: SocketAddr, pid: Option<u32>) -> Self {
+        Side { name: address.to_string(), target: Target::Running { address, pid } }
+    }
+
+    /// The relay that parses nothing.
+    pub fn floor(cores: &Cores, buffer: usize) -> Self {
+        Side { name: "floor".into(), target: Target::Relay { cores: cores.clone(), buffer } }
+    }
+
+    /// Whether this is the relay.
+    pub fn is_floor(&self) -> bool {
+        matches!(self.target, Target::Relay { .. })
+    }
+
+    fn up(&self, receivers: usize) -> Result<(Server, Peer)> {
+        match &self.target {
+            Target::Launch(launch) => Ok((Server::start(launch)?, Peer::Nats)),
+            Target::Running { address, pid } => Ok((Server::running(*address, *pid), Peer::Nats)),
+            Target::Relay { cores, buffer } => {
+                let program: PathBuf = std::env::current_exe()?;
+                let arguments = ["relay", "--subscribers", &receivers.to_string(), "--buffer", &buffer.to_string()];
+                let launch = Launch { program, arguments: arguments.map(String::from).to_vec(), cores: cores.clone() };
+                Ok((Server::start(&launch)?, Peer::Relay))
+            }
+        }
+    }
+}
+
+/// Gives every side its turn, `rounds` times; `receivers` is the number of connections that a relay has to feed.
+pub fn take_turns(
+    title: &str,
+    sides: &[Side],
+    rounds: usize,
+    receivers: usize,
+    mut run: impl FnMut(&Server, Peer) -> Result<Sample>,
+) -> Result<Vec<Series>> {
+    let mut series: Vec<Series> =
+        sides.iter().map(|side| Series { name: side.name.clone(), samples: Vec::new() }).collect();
+    // Draws on a terminal only.
+    let bar = ProgressBar::new((rounds * sides.len()) as u64).with_style(
+        ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar.set_prefix(title.to_string());
+    for _ in 0..rounds {
+        for (side, series) in sides.iter().zip(&mut series) {
+            bar.set_message(side.name.clone());
+            let (server, peer) = side.up(receivers).with_context(|| side.name.clone())?;
+            let sample = run(&server, peer).with_context(|| match server.log_tail() {
+                tail if tail.is_empty() => side.name.clone(),
+                tail => format!("{}, which logged last:\n{tail} ", side.name),
+            })?;
+            series.samples.push(sample);
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(series)
+}

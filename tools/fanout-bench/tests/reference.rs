@@ -1,0 +1,65 @@
+//! The program against the reference server: what it counts is what was sent.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn reference() -> PathBuf {
+    let path = std::env::var_os("NATS_SERVER").map(PathBuf::from);
+    path.filter(|path| path.exists())
+        .expect("NATS_SERVER does not name the reference server: run tools/test, which installs it")
+}
+
+/// Runs one short round of a mode and returns its JSON.
+fn measure(arguments: &[&str]) -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("out.json");
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_fanout-bench"))
+        .args(arguments)
+        .args(["--pairs", "1", "--duration", "0.1", "--warmup", "0.05"])
+        .args(["--server-cores", "any", "--load-cores", "any", "--json"])
+        .arg(&json)
+        .arg("--server")
+        .arg(reference())
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{arguments:?}: {text}");
+    assert!(text.contains("server CPU per delivered message"), "{text}");
+    serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap()
+}
+
+fn positive(side: &Value, key: &str) {
+    let value = side["metrics"][key]["median"].as_f64().unwrap_or_default();
+    assert!(value > 0.0, "{key} in {side}");
+}
+
+#[test]
+fn fanout_over_several_subjects_beside_the_floor() {
+    let json = measure(&["fanout", "-n", "3", "-k", "11", "-p", "100", "--floor"]);
+    let sides = json["sides"].as_array().unwrap();
+    assert_eq!(sides.len(), 2);
+    for side in sides {
+        positive(side, "delivered_per_s");
+        positive(side, "server_cpu_ns_per_message");
+        positive(side, "anonymous_bytes");
+    }
+    assert!(json["ratios"][0]["metrics"]["server_cpu_ns_per_message"]["median"].is_number());
+}
+
+#[test]
+fn several_publishers_and_a_wildcard() {
+    let json = measure(&["fanout", "-m", "3", "-n", "2", "-k", "5", "--wildcard", "-p", "8"]);
+    positive(&json["sides"][0], "delivered_per_s");
+}
+
+#[test]
+fn subjects_never_seen_before() {
+    positive(&measure(&["unseen"])["sides"][0], "delivered_per_s");
+}
+
+#[test]
+fn queue_groups() {
+    positive(&measure(&["queue", "--groups", "2", "--members", "3", "-m", "2"])["sides"][0], "delivered_per_s");
+}
