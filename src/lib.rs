@@ -4,5 +4,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod file_limit;
+pub mod go_text;
+pub mod layout;
+pub mod listen;
+pub mod logging;
 pub mod options;
+pub mod pid_file;
+pub mod ports_file;
+pub mod program;
+pub mod server_id;
+pub mod signal_command;
+pub mod signals;

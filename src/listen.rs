@@ -1,0 +1,128 @@
+//! The client port: where to listen, what to advertise, and the words for what goes wrong.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use shards::server::{Listener, StartError};
+
+use crate::go_text::{join_host_port, os_error, quote};
+use crate::options::RANDOM_PORT;
+
+/// Why the client port cannot be had; the text of the reference's fatal log line.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address does not work.
+    #[error("Error listening on port: {address}, {}", quote(.reason))]
+    Address {
+        /// Host and port as configured.
+        address: String,
+        /// What is wrong, as Go's network package says it.
+        reason: String,
+    },
+    /// `client_advertise` does not work.
+    #[error("Error setting server INFO with ClientAdvertise value of {value}, err={reason}")]
+    Advertise {
+        /// As configured.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Binds the client port; a port of -1 lets the kernel choose.
+pub fn bind(host: &str, port: i64) -> Result<(Listener, SocketAddr), ListenError> {
+    let port = if port == RANDOM_PORT { 0 } else { port };
+    try_bind(host, port).map_err(|reason| ListenError::Address { address: join_host_port(host, port), reason })
+}
+
+fn try_bind(host: &str, port: i64) -> Result<(Listener, SocketAddr), String> {
+    if host.contains(['[', ']']) {
+        return Err(format!("listen tcp: address {}: missing port in address", join_host_port(host, port)));
+    }
+    let number = u16::try_from(port).map_err(|_| format!("listen tcp: address {port}: invalid port"))?;
+    let address = resolve(host, number).ok_or_else(|| format!("listen tcp: lookup {host}: no such host"))?;
+    let failure = |source: &io::Error| format!("listen tcp {address}: bind: {}", os_error(source));
+    let listener = Listener::bind(&address.ip().to_string(), number).map_err(|error| match error {
+        StartError::Bind { source, .. } => failure(&source),
+        other => other.to_string(),
+    })?;
+    let bound = listener.local_addr().map_err(|error| failure(&error))?;
+    Ok((listener, bound))
+}
+
+/// The host's first IPv4 address, else its first one.
+fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().ok()?.collect();
+    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+}
+
+/// Host and port of `client_advertise`; without a port, the one of the listener.
+pub fn advertised(value: &str, default_port: u16) -> Result<(String, u16), ListenError> {
+    let error = |reason: String| ListenError::Advertise { value: value.to_owned(), reason };
+    let (host, port) = match value.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((host, "")) => (host, None),
+            Some((host, tail)) => match tail.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None => return Err(error(format!("address {value}: missing port in address"))),
+            },
+            None => return Err(error(format!("address {value}: missing ']' in address"))),
+        },
+        None => match value.split_once(':') {
+            Some((_, port)) if port.contains(':') => {
+                return Err(error(format!("address {value}: too many colons in address")));
+            }
+            Some((host, port)) => (host, Some(port)),
+            None => (value, None),
+        },
+    };
+    let port = match port.map(str::trim) {
+        None => default_port,
+        Some(port) => match port.parse::<i64>() {
+            Ok(-1 | 0) => default_port,
+            Ok(number) => u16::try_from(number).map_err(|_| error(format!("address {value}: invalid port")))?,
+            Err(_) => return Err(error(format!("strconv.Atoi: parsing {}: invalid syntax", quote(port)))),
+        },
+    };
+    Ok((host.trim().to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let (_first, bound) = bind("127.0.0.1", RANDOM_PORT).unwrap();
+        let text = bind("127.0.0.1", bound.port().into()).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            format!("Error listening on port: {bound}, \"listen tcp {bound}: bind: address already in use\"")
+        );
+    }
+
+    #[test]
+    fn odd_addresses_are_refused_in_the_references_words() {
+        let text = |host, port| bind(host, port).unwrap_err().to_string();
+        assert_eq!(
+            text("0.0.0.0", 99_999),
+            "Error listening on port: 0.0.0.0:99999, \"listen tcp: address 99999: invalid port\""
+        );
+        assert_eq!(
+            text("[::1]", -1),
+            "Error listening on port: [[::1]]:0, \"listen tcp: address [[::1]]:0: missing port in address\""
+        );
+    }
+
+    #[test]
+    fn advertises_host_and_port() {
+        assert_eq!(advertised("example.org:5", 4222).unwrap(), ("example.org".to_owned(), 5));
+        assert_eq!(advertised("example.org", 4222).unwrap(), ("example.org".to_owned(), 4222));
+        assert_eq!(advertised("[::1]:5", 4222).unwrap(), ("::1".to_owned(), 5));
+        assert_eq!(
+            advertised("x:y:z", 4222).unwrap_err().to_string(),
+            "Error setting server INFO with ClientAdvertise value of x:y:z, err=address x:y:z: too many colons in address"
+        );
+        assert!(advertised("example.org:abc", 4222).is_err());
+    }
+}
