@@ -46,7 +46,6 @@ pub(super) fn split(input: &[u8], start: usize) -> Option<Line> {
                 (b' ' | b'\t', _) => break 0,
                 (b'\n', _) => break 1,
                 (b'\r', Some(b'\n')) => break 2,
-                (b'\r', None) => return None,
                 _ => at = at.saturating_add(1),
             }
         };
@@ -78,7 +77,7 @@ pub(super) fn find_end(input: &[u8], start: usize) -> Option<(usize, usize)> {
 ///
 /// Control lines are short, so eight bytes at a time in a plain register beat a call of memchr.
 #[inline]
-fn find_low(input: &[u8], from: usize) -> usize {
+pub(super) fn find_low(input: &[u8], from: usize) -> usize {
     const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
     const ABOVE_BLANK: u64 = u64::from_le_bytes([b' ' + 1; 8]);
     let mut at = from;

@@ -10,7 +10,13 @@
 mod error;
 mod line;
 mod name;
+#[cfg(test)]
+mod oracle;
 mod publish;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod splits;
 #[cfg(test)]
 mod tests;
 
@@ -134,6 +140,11 @@ impl ClientParser {
     /// Looks at the unprocessed bytes; `input` begins where the bytes consumed so far end.
     #[inline]
     pub fn next<'a>(&mut self, input: &'a [u8], limits: &ParserLimits) -> Step<'a> {
+        if self.pending == Pending::Nothing
+            && let Some(step) = publish::usual(input, limits)
+        {
+            return step;
+        }
         let (operation, behind_name) = match self.pending {
             Pending::Nothing => match name::read(input) {
                 Name::Whole { operation, length } => (operation, length),

@@ -52,23 +52,7 @@ const PLUS: &[Entry] = &[entry(Operation::Ok, b"+OK", &[1, 2, 3], false)];
 const MINUS: &[Entry] = &[entry(Operation::Err, b"-ERR", &[4, 5, 6, 7], true)];
 
 /// Reads the operation name at the beginning of `input`.
-#[inline]
 pub(super) fn read(input: &[u8]) -> Name {
-    // Setting bit 5 makes letters small, and turns no other byte into one of these letters; the blank is compared as it is.
-    const LOWER: u32 = u32::from_le_bytes([0x20, 0x20, 0x20, 0]);
-    const PUB: u32 = u32::from_le_bytes(*b"pub ");
-    const SUB: u32 = u32::from_le_bytes(*b"sub ");
-    if let Some(first) = input.first_chunk::<4>() {
-        match u32::from_le_bytes(*first) | LOWER {
-            PUB => return Name::Whole { operation: Operation::Pub, length: 4 },
-            SUB => return Name::Whole { operation: Operation::Sub, length: 4 },
-            _ => {}
-        }
-    }
-    read_any(input)
-}
-
-fn read_any(input: &[u8]) -> Name {
     let candidates = match input.first().map(u8::to_ascii_uppercase) {
         Some(b'P') => P,
         Some(b'S') => S,

@@ -1,7 +1,7 @@
 //! `PUB` and `HPUB`: from the control line to a message that can be written to subscribers with three copies.
 
 use super::error::ParseError;
-use super::line::{Line, Span};
+use super::line::{self, Line, Span};
 use super::{ClientOp, ParserLimits, Step};
 
 /// Longest size that is understood; longer ones are mistakes even if they are all zeros.
@@ -62,6 +62,75 @@ pub(super) fn parse_size(text: &[u8]) -> Option<usize> {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then(|| size.wrapping_mul(10).wrapping_add(usize::from(digit)))
     })
+}
+
+/// The usual `PUB`, straight through: one blank between arguments, CR LF, and the payload is there.
+///
+/// `None` decides nothing, neither that it is wrong nor that it is unfinished: [`publish`] does.
+#[inline]
+pub(super) fn usual<'a>(input: &'a [u8], limits: &ParserLimits) -> Option<Step<'a>> {
+    const NAME: u32 = u32::from_le_bytes(*b"PUB ");
+    const SUBJECT: usize = 4;
+    if u32::from_le_bytes(*input.first_chunk()?) != NAME {
+        return None;
+    }
+    let subject_end = line::find_low(input, SUBJECT);
+    let subject = input.get(SUBJECT..subject_end).filter(|subject| !subject.is_empty())?;
+    let second = subject_end.checked_add(1)?;
+    if *input.get(subject_end)? != b' ' {
+        return None;
+    }
+    let (reply, tail_start, total_start, (size, total_end)) = match size_and_line_end(input, second) {
+        Some(total) => (None, second, second, total),
+        None => {
+            let reply_end = line::find_low(input, second);
+            let third = reply_end.checked_add(1)?;
+            if *input.get(reply_end)? != b' ' {
+                return None;
+            }
+            // Some clients write the blanks around a reply that they do not have.
+            let reply = input.get(second..reply_end).filter(|reply| !reply.is_empty());
+            let tail_start = if reply.is_some() { second } else { third };
+            (reply, tail_start, third, size_and_line_end(input, third)?)
+        }
+    };
+    if total_end.checked_sub(SUBJECT)? > limits.max_control_line || limits.max_payload.is_some_and(|max| size > max) {
+        return None;
+    }
+    let body_start = total_end.checked_add(2)?;
+    let body_end = body_start.checked_add(size)?;
+    let end = body_end.checked_add(2)?;
+    let tail = input.get(tail_start..end)?;
+    if !tail.ends_with(b"\r\n") {
+        return None;
+    }
+    let op = ClientOp::Pub(Publish {
+        args: input.get(SUBJECT..total_end)?,
+        subject,
+        reply,
+        header_text: None,
+        total_text: input.get(total_start..total_end)?,
+        header_len: 0,
+        body: input.get(body_start..body_end)?,
+        tail: Some(tail),
+    });
+    Some(Step::Op { op, consumed: end })
+}
+
+/// Reads a size that CR LF follows: its value, and where its digits end.
+#[inline]
+fn size_and_line_end(input: &[u8], start: usize) -> Option<(usize, usize)> {
+    let mut size = 0usize;
+    for (length, byte) in input.get(start..)?.iter().enumerate().take(MAX_SIZE_DIGITS.saturating_add(1)) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            let end = start.saturating_add(length);
+            let ends_line = *byte == b'\r' && input.get(end.saturating_add(1)) == Some(&b'\n');
+            return (ends_line && length > 0).then_some((size, end));
+        }
+        size = size.wrapping_mul(10).wrapping_add(usize::from(digit));
+    }
+    None
 }
 
 /// `PUB <subject> [reply] <#total>`
