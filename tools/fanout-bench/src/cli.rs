@@ -41,6 +41,48 @@ pub fn command() -> Command {
                 .arg(number("groups", "1").help("Queue groups"))
                 .arg(number("members", "4").help("Members of each group")),
         ))
+        .subcommand(with_common(
+            Command::new("request")
+                .about("Request and reply: percentiles of the round trip")
+                .args([payload()])
+                .arg(number("requesters", "1").help("Connections that ask"))
+                .arg(number("responders", "1").help("Connections that answer, in one queue group"))
+                .arg(number("in-flight", "1").short('w').help("Requests that each requester has in flight"))
+                .arg(flag("inbox-each").help("Subscribe for each request, instead of once with a wildcard for all"))
+                .arg(flag("spin").help("Poll without sleeping: takes the load's own wake-up out of the times")),
+        ))
+        .subcommand(with_common(
+            Command::new("churn")
+                .about("A steady publisher and its subscriber, alone and beside connections that SUB and UNSUB inboxes")
+                .args([subscribers("1"), payload()])
+                .arg(number("connections", "4").short('c').help("Connections that subscribe and unsubscribe"))
+                .arg(
+                    number("rate", "20000")
+                        .value_parser(value_parser!(u32))
+                        .help("Pairs of SUB and UNSUB a second, all connections together; 0 for as many as possible"),
+                ),
+        ))
+        .subcommand(with_common(
+            Command::new("idle")
+                .about("Connections that do nothing: memory of the server for each")
+                .arg(number("connections", "10000").short('c').help("Connections")),
+        ))
+        .subcommand(with_common(
+            Command::new("subs")
+                .about("A large subscription table (subjects of 25 bytes): memory and time for each")
+                .arg(number("subscriptions", "1000000").short('s').help("Subscriptions"))
+                .arg(number("connections", "4").short('c').help("Connections that hold them")),
+        ))
+        .subcommand(with_common(
+            Command::new("suite")
+                .about("All cases that the project holds itself to, with what is demanded and what was reached")
+                .long_about(
+                    "All cases that the project holds itself to, with what is demanded and what was reached.\n\n\
+                     Needs --server and --versus; the floor takes part where a case asks for it. The cases with shards start \
+                     the server with `--shards 1` and `--shards 2` behind --server-args.",
+                )
+                .arg(flag("quick").help("Short runs, two pairs, a tenth of the connections and subscriptions")),
+        ))
         .subcommand(
             Command::new("relay")
                 .about("The relay that --floor starts: copies one publisher's bytes to every subscriber, parses nothing")
@@ -73,6 +115,7 @@ fn with_common(command: Command) -> Command {
         seconds("warmup", "0.5").help("Seconds before that"),
         size("window", "1M").help("Bytes that may be published and not yet received by the slowest subscriber"),
         size("batch", "32K").help("Bytes that a publisher hands to the kernel in one write"),
+        seconds("patience", "10").help("Seconds that a server may stand still before the run counts as failed"),
         path("json").value_name("FILE").help("Write all samples there"),
     ])
 }
@@ -170,6 +213,8 @@ pub struct Common {
     pub window: usize,
     /// Bytes of a write.
     pub batch: usize,
+    /// How long a server may stand still.
+    pub patience: Duration,
     /// Where the samples go.
     pub json: Option<PathBuf>,
 }
@@ -177,22 +222,17 @@ pub struct Common {
 impl Common {
     /// Reads the arguments that all modes have in common.
     pub fn read(matches: &ArgMatches) -> Result<Self> {
-        let server_cores: Cores = get(matches, "server-cores")?;
         let mut sides = Vec::new();
-        let words = |name: &str| -> Vec<String> {
-            let text = matches.get_one::<String>(name);
-            text.map(|text| text.split_whitespace().map(String::from).collect()).unwrap_or_default()
-        };
         if let Some(url) = matches.get_one::<String>("url") {
             sides.push(Side::running(resolve(url)?, matches.get_one::<u32>("server-pid").copied()));
         }
         for (program, arguments) in [("server", "server-args"), ("versus", "versus-args")] {
-            if let Some(program) = matches.get_one::<PathBuf>(program) {
-                sides.push(Side::server(program, &words(arguments), &server_cores));
+            if matches.contains_id(program) {
+                sides.push(started(matches, program, arguments, &[])?);
             }
         }
         if matches.get_flag("floor") {
-            sides.push(Side::floor(&server_cores, get(matches, "floor-buffer")?));
+            sides.push(floor(matches)?);
         }
         if sides.is_empty() {
             bail!("nothing to measure: give --server PATH, --url nats://HOST:PORT or --floor");
@@ -208,9 +248,22 @@ impl Common {
             load_cores: get(matches, "load-cores")?,
             window: get(matches, "window")?,
             batch: get(matches, "batch")?,
+            patience: get(matches, "patience")?,
             json: matches.get_one::<PathBuf>("json").cloned(),
         })
     }
+}
+
+/// The side that the arguments `program` and `arguments` describe, with `more` arguments of ours.
+pub fn started(matches: &ArgMatches, program: &str, arguments: &str, more: &[&str]) -> Result<Side> {
+    let text = matches.get_one::<String>(arguments).map(String::as_str).unwrap_or_default();
+    let words: Vec<String> = text.split_whitespace().chain(more.iter().copied()).map(String::from).collect();
+    Ok(Side::server(&get::<PathBuf>(matches, program)?, &words, &get(matches, "server-cores")?))
+}
+
+/// The floor relay as a side.
+pub fn floor(matches: &ArgMatches) -> Result<Side> {
+    Ok(Side::floor(&get(matches, "server-cores")?, get(matches, "floor-buffer")?))
 }
 
 fn resolve(url: &str) -> Result<SocketAddr> {

@@ -2,18 +2,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use mio::{Interest, Registry, Token};
 
-use crate::wire::{self, Incoming};
+use crate::progress::patience;
+use crate::wire::{self, Incoming, Message};
 
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true,\"protocol\":1,\
     \"headers\":true,\"no_responders\":true,\"lang\":\"rust\",\"version\":\"1\",\"name\":\"fanout-bench\"}\r\n";
-
-/// How long a server may take to answer before it counts as stuck.
-pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens a connection and waits until the server has answered a PING.
 ///
@@ -31,15 +29,20 @@ pub fn open(address: SocketAddr, first: &[u8]) -> Result<TcpStream> {
 pub fn connect(address: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience()))?;
+    stream.set_write_timeout(Some(patience()))?;
     Ok(stream)
 }
 
 /// Sends PING and reads up to the PONG; messages may not come before it.
 pub fn barrier(stream: &mut TcpStream) -> Result<()> {
+    collect(stream, |message| bail!("a message came before any was published: {message:?}"))
+}
+
+/// Sends PING and hands on every message that comes before the PONG.
+pub fn collect(stream: &mut TcpStream, mut take: impl FnMut(&Message<'_>) -> Result<()>) -> Result<()> {
     stream.write_all(b"PING\r\n")?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     let mut answered = false;
@@ -48,10 +51,10 @@ pub fn barrier(stream: &mut TcpStream) -> Result<()> {
         while let Some((incoming, length)) = wire::next(bytes.get(at..).unwrap_or_default())? {
             at += length;
             match incoming {
+                Incoming::Message(message) => take(&message)?,
                 Incoming::Pong => answered = true,
                 Incoming::Ping => stream.write_all(b"PONG\r\n")?,
                 Incoming::Ignorable => {}
-                Incoming::Message(_) => bail!("the server sent messages before any were published"),
             }
         }
         bytes.drain(..at);
@@ -60,10 +63,10 @@ pub fn barrier(stream: &mut TcpStream) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("the server did not answer a PING within {PATIENCE:?}");
+            bail!("the server did not answer a PING within {:?}", patience());
         }
         match stream.read(&mut chunk) {
-            Ok(0) => bail!("the server closed the connection while it was opened"),
+            Ok(0) => bail!("the server closed the connection"),
             Ok(count) => bytes.extend_from_slice(chunk.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error).context("while waiting for the server's PONG"),

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use mio::{Events, Poll, Token};
 
 use crate::check::{InOrder, OnceEach, Rising};
-use crate::client::{self, Connection, PATIENCE, Socket};
+use crate::client::{self, Connection, Socket};
 use crate::frame::{Frame, Plan, Stamp};
+use crate::progress::Progress;
 use crate::server_process::Server;
 use crate::wire::{self, Incoming};
 
@@ -386,26 +387,5 @@ impl Receiver {
         }
         self.connection.consume(length);
         Ok(true)
-    }
-}
-
-/// Watches that something still happens.
-struct Progress {
-    last: u64,
-    since: Instant,
-}
-
-impl Progress {
-    fn start() -> Self {
-        Progress { last: 0, since: Instant::now() }
-    }
-
-    fn expect(&mut self, now: u64, problem: impl FnOnce() -> String) -> Result<()> {
-        if now != self.last {
-            *self = Progress { last: now, since: Instant::now() };
-        } else if self.since.elapsed() > PATIENCE {
-            bail!("{} (waited {PATIENCE:?})", problem());
-        }
-        Ok(())
     }
 }

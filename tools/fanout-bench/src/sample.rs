@@ -13,6 +13,8 @@ use crate::server_process::Server;
 pub enum Unit {
     /// Nanoseconds.
     Nanoseconds,
+    /// Microseconds.
+    Microseconds,
     /// Something per second.
     PerSecond,
     /// Bytes.
@@ -26,6 +28,7 @@ impl Unit {
     pub fn name(self) -> &'static str {
         match self {
             Unit::Nanoseconds => "ns",
+            Unit::Microseconds => "us",
             Unit::PerSecond => "1/s",
             Unit::Bytes => "bytes",
             Unit::Share => "share",
@@ -36,6 +39,7 @@ impl Unit {
     pub fn show(self, value: f64) -> String {
         match self {
             Unit::Nanoseconds => format!("{value:.1} ns"),
+            Unit::Microseconds => format!("{value:.1} µs"),
             Unit::PerSecond if value >= 1e6 => format!("{:.2} M/s", value / 1e6),
             Unit::PerSecond if value >= 1e4 => format!("{:.0} k/s", value / 1e3),
             Unit::PerSecond => format!("{value:.0} /s"),
