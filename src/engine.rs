@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use shards::config::{Auth, Config, Identity, Limits, Secret, ShardLayout, Trace};
+use shards::server::StartError;
 
+use crate::go_text;
 use crate::options::{AuthOptions, Options, WriteTimeout};
 use crate::program::COMPATIBLE_VERSION;
 
@@ -30,6 +33,22 @@ pub fn config(
         max_len: non_negative(options.logging.max_traced_msg_len),
     };
     Config { shards, identity, limits: limits(options), auth: auth(&options.auth), trace }
+}
+
+/// Why the shards did not start, and what to do about it.
+pub fn start_failure(error: &StartError) -> String {
+    match error {
+        StartError::Shard { shard, source } if source.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => format!(
+            "Unable to start shard {shard}: too many open files. Raise the limit (ulimit -n, or LimitNOFILE of a \
+             service), or lower --shards"
+        ),
+        StartError::Shard { shard, source } => {
+            format!("Unable to start shard {shard}: {}", go_text::os_error(source))
+        }
+        StartError::Bind { address, source } => {
+            format!("Error listening on port: {address}, {}", go_text::os_error(source))
+        }
+    }
 }
 
 fn limits(options: &Options) -> Limits {

@@ -1,8 +1,9 @@
 //! The client port: where to listen, what to advertise, and the words for what goes wrong.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
+use rustix::io::Errno;
 use shards::server::{Listener, StartError};
 
 use crate::go_text::{join_host_port, os_error, quote};
@@ -37,17 +38,34 @@ pub fn bind(host: &str, port: i64) -> Result<(Listener, SocketAddr), ListenError
 
 fn try_bind(host: &str, port: i64) -> Result<(Listener, SocketAddr), String> {
     if host.contains(['[', ']']) {
-        return Err(format!("listen tcp: address {}: missing port in address", join_host_port(host, port)));
+        let reason = if host.ends_with(']') { "missing port" } else { "unexpected '['" };
+        return Err(format!("listen tcp: address {}: {reason} in address", join_host_port(host, port)));
     }
     let number = u16::try_from(port).map_err(|_| format!("listen tcp: address {port}: invalid port"))?;
     let address = resolve(host, number).ok_or_else(|| format!("listen tcp: lookup {host}: no such host"))?;
     let failure = |source: &io::Error| format!("listen tcp {address}: bind: {}", os_error(source));
-    let listener = Listener::bind(&address.ip().to_string(), number).map_err(|error| match error {
+    let listener = bind_resolved(address.ip(), number).map_err(|error| match error {
         StartError::Bind { source, .. } => failure(&source),
         other => other.to_string(),
     })?;
     let bound = listener.local_addr().map_err(|error| failure(&error))?;
     Ok((listener, bound))
+}
+
+/// "Every address" means those of IPv6 too, on systems that have it.
+fn bind_resolved(address: IpAddr, port: u16) -> Result<Listener, StartError> {
+    if address == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+        match Listener::bind("::", port) {
+            Err(StartError::Bind { source, .. }) if lacks_ipv6(&source) => {}
+            bound_or_failed => return bound_or_failed,
+        }
+    }
+    Listener::bind(&address.to_string(), port)
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    let no_ipv6 = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| no_ipv6.contains(&code))
 }
 
 /// The host's first IPv4 address, else its first one.

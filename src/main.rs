@@ -156,7 +156,7 @@ impl Start<'_> {
         let advertise = advertise.map(|value| listen::advertised(value, bound.port())).transpose()?;
         let config = engine::config(options, &server_id, layout, advertise, bound.port());
         info!("{shards}");
-        let server = Server::start(config, listener)?;
+        let server = Server::start(config, listener).map_err(|error| anyhow::anyhow!(engine::start_failure(&error)))?;
         let address = go_text::join_host_port(&options.host, bound.port().into());
         info!("Listening for client connections on {address}");
         info!("Server is ready");

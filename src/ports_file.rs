@@ -20,9 +20,7 @@ impl Ports {
     /// The URLs of a client listener; a wildcard host stands for every address of this machine.
     pub fn new(host: &str, port: u16) -> Ports {
         let hosts = match host.parse::<IpAddr>() {
-            Ok(address) if address.is_unspecified() => {
-                local_addresses(address).iter().map(ToString::to_string).collect()
-            }
+            Ok(address) if address.is_unspecified() => local_addresses().iter().map(ToString::to_string).collect(),
             Ok(address) => vec![address.to_string()],
             Err(_) => vec![host.to_owned()],
         };
@@ -43,15 +41,13 @@ pub fn write(path: &Path, ports: &Ports) -> io::Result<()> {
     fs::rename(&unfinished, path)
 }
 
-/// Addresses under which a listener on `wildcard` can be reached, loopback first.
-fn local_addresses(wildcard: IpAddr) -> Vec<IpAddr> {
+/// Addresses under which a listener on all of them can be reached, loopback first.
+fn local_addresses() -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     let routes = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
     addresses.extend(ipv4_addresses(&routes).into_iter().map(IpAddr::V4));
-    if wildcard.is_ipv6() {
-        let interfaces = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-        addresses.extend(ipv6_addresses(&interfaces).into_iter().map(IpAddr::V6));
-    }
+    let interfaces = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    addresses.extend(ipv6_addresses(&interfaces).into_iter().map(IpAddr::V6));
     if addresses.is_empty() {
         addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::go_text;
@@ -28,7 +29,7 @@ pub enum SignalError {
         /// The program's name.
         name: String,
         /// The processes.
-        pids: Vec<i32>,
+        pids: Vec<i64>,
     },
     /// The kernel refused, once per process.
     #[error("{}", .0.concat())]
@@ -38,7 +39,7 @@ pub enum SignalError {
     Search,
 }
 
-fn lines(pids: &[i32]) -> String {
+fn lines(pids: &[i64]) -> String {
     pids.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -57,9 +58,10 @@ pub fn send(parameter: &str, program: &str) -> Result<(), SignalError> {
     let failures: Vec<String> = pids
         .into_iter()
         .filter_map(|pid| {
-            let result = Pid::from_raw(pid).ok_or_else(|| io::ErrorKind::InvalidInput.into());
-            let error = result.and_then(|pid| kill_process(pid, signal).map_err(io::Error::from)).err()?;
-            Some(format!("\nsignal {} {pid}: {}", go_text::quote(command), go_text::os_error(&error)))
+            // No process has a number that is too large for the kernel.
+            let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH);
+            let error = process.and_then(|process| kill_process(process, signal)).err()?;
+            Some(format!("\nsignal {} {pid}: {}", go_text::quote(command), go_text::os_error(&error.into())))
         })
         .collect();
     if failures.is_empty() { Ok(()) } else { Err(SignalError::Kill(failures)) }
@@ -71,13 +73,13 @@ fn read_if_file(target: &str) -> String {
 }
 
 /// The processes meant by a number, a pattern like `12*`, or nothing.
-fn targets(target: &str, program: &str) -> Result<Vec<i32>, SignalError> {
+fn targets(target: &str, program: &str) -> Result<Vec<i64>, SignalError> {
     let prefix = match target.strip_suffix('*') {
         Some(prefix) => Some(prefix),
         None if target.is_empty() => None,
         // Zero and negative numbers would mean groups of processes.
         None => {
-            return match target.parse::<i32>() {
+            return match target.parse::<i64>() {
                 Ok(pid) if pid > 0 => Ok(vec![pid]),
                 _ => Err(SignalError::Pid(target.to_owned())),
             };
@@ -95,18 +97,18 @@ fn targets(target: &str, program: &str) -> Result<Vec<i32>, SignalError> {
 }
 
 /// Other processes of this name, in the order of their numbers.
-fn processes(program: &str) -> io::Result<Vec<i32>> {
+fn processes(program: &str) -> io::Result<Vec<i64>> {
     /// The kernel keeps this much of a process's name.
     const KEPT: usize = 15;
     let kept = program.as_bytes().get(..KEPT).unwrap_or(program.as_bytes());
-    let own = std::process::id();
+    let own = i64::from(std::process::id());
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i64>().ok()) else { continue };
         // A process may end while we look.
         let Ok(name) = fs::read(entry.path().join("comm")) else { continue };
-        if u32::try_from(pid) != Ok(own) && name.strip_suffix(b"\n").unwrap_or(&name) == kept {
+        if pid != own && name.strip_suffix(b"\n").unwrap_or(&name) == kept {
             pids.push(pid);
         }
     }

@@ -150,7 +150,7 @@ pub fn parse(program: &Program, arguments: impl IntoIterator<Item = OsString>) -
         return Ok(Request::Print(usage::usage(program)));
     }
     if is_on(&matches, "help_tls") {
-        return Ok(Request::Print(usage::tls_help(program)));
+        return Ok(Request::Print(usage::TLS_HELP.to_owned()));
     }
     if let Some(command) = matches.get_many::<String>(spec::POSITIONAL).and_then(|mut words| words.next()) {
         return match command.to_lowercase().as_str() {

@@ -81,12 +81,7 @@ pub fn usage(program: &Program) -> String {
 }
 
 /// What `--help_tls` prints.
-pub fn tls_help(program: &Program) -> String {
-    format!(
-        "\nTLS is not supported by {} v{} yet: it has no TLS options to explain.\n\n",
-        program.name, program.version
-    )
-}
+pub const TLS_HELP: &str = "\nTLS is not supported yet: there are no options to explain.\n\n";
 
 #[cfg(test)]
 mod tests {

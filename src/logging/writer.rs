@@ -253,3 +253,65 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use super::*;
+
+    fn settings(file: PathBuf) -> Settings {
+        let style = Style { pid: 1, time: None, colour: false };
+        Settings { debug: false, trace: false, style, file: Some(file), size_limit: 0, max_files: 0 }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_log_that_is_stuck_and_drops_are_counted() {
+        const LINES: usize = 3 * MAX_LINES;
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        // A reader that does not read: the writer thread gets stuck as soon as the pipe is full.
+        let reader = File::options()
+            .read(true)
+            .custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap())
+            .open(&pipe)
+            .unwrap();
+        let (log, mut sender) = start(settings(pipe)).unwrap();
+        let line = [&[b'x'; 99][..], b"\n"].concat();
+        for _ in 0..LINES {
+            sender.write_all(&line).unwrap();
+        }
+
+        // Now it moves again, and every line is either there or counted.
+        rustix::io::ioctl_fionbio(&reader, false).unwrap();
+        thread::spawn(move || {
+            log.flush();
+            drop((log, sender));
+        });
+        let (mut written, mut dropped) = (0, 0);
+        for line in BufReader::new(reader).lines() {
+            let line = line.unwrap();
+            match line.strip_prefix("[1] [WRN] ").and_then(|report| report.split(' ').next()) {
+                Some(count) => dropped += count.parse::<usize>().unwrap(),
+                None => written += 1,
+            }
+        }
+        assert!(dropped > 0);
+        assert_eq!(written + dropped, LINES);
+    }
+
+    #[test]
+    fn long_lines_are_bounded_too() {
+        let (queue, messages) = bounded(MAX_LINES);
+        let backlog = Arc::new(Backlog::default());
+        let mut sender = LineSender { queue, backlog: Arc::clone(&backlog) };
+        let long = vec![b'x'; MAX_BYTES / 2 + 1];
+        sender.write_all(&vec![b'x'; MAX_BYTES + 1]).unwrap();
+        sender.write_all(&long).unwrap();
+        assert_eq!((messages.len(), backlog.dropped.load(Ordering::Relaxed)), (1, 1));
+        assert_eq!(backlog.bytes.load(Ordering::Relaxed), MAX_BYTES + 1);
+    }
+}
