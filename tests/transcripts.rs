@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinmesh_harness::{Builder, DEADLINE, Side};
+use pinmesh_harness::{Builder, Side};
 use regex::bytes::Regex;
 use serde::Deserialize;
 
@@ -39,7 +39,9 @@ const NOT_YET: &[(&str, &str)] = &[
     ("system_account_reply_has_double_space", "system account"),
 ];
 
-/// How long a case that is expected to fail may wait for bytes that do not come.
+/// How long a case waits for bytes that should come at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for a case that is expected to fail.
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 /// Cases at the same time: most of their time is waiting for silence.
 const THREADS: usize = 6;
@@ -92,7 +94,7 @@ fn replay(server: impl Fn() -> Builder + Sync, not_yet: &[(&str, &str)]) {
     let worker = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let reason = not_yet.iter().find(|(name, _)| *name == case.name).map(|(_, reason)| *reason);
-            let patience = if reason.is_some() { SHORT_PATIENCE } else { DEADLINE };
+            let patience = if reason.is_some() { SHORT_PATIENCE } else { PATIENCE };
             let complaint = match (run(case, server(), patience), reason) {
                 (Ok(()), None) | (Err(_), Some(_)) => continue,
                 (Err(failure), None) => format!("{}: {failure}", case.name),
