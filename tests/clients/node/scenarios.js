@@ -77,6 +77,7 @@ const scenarios = {
     }
     await publisher.flush();
     await until("all orders, twice", () => first.length >= wanted.length && second.length >= wanted.length);
+    await subscriber.flush();
     assert.deepEqual(texts(first), wanted);
     assert.deepEqual(texts(second), wanted);
     await closeAll(subscriber, publisher);
@@ -136,6 +137,7 @@ const scenarios = {
     await publisher.flush();
     const count = (group) => group.reduce((sum, messages) => sum + messages.length, 0);
     await until("all items", () => Math.min(count(red), count(blue), plain.length) >= wanted.length);
+    await Promise.all(members.map((client) => client.flush()));
     for (const group of [red, blue]) {
       assert.deepEqual(group.flatMap(texts).sort(), [...wanted].sort(), "each item once in the group");
       for (const messages of group) {

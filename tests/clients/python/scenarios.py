@@ -78,6 +78,7 @@ async def publish_subscribe():
         await publisher.publish("orders.new", payload)
     await flush(publisher)
     await until("all orders, twice", lambda: len(first) >= len(wanted) and len(second) >= len(wanted))
+    await flush(subscriber)
     equal([message.data for message in first], wanted, "first subscription")
     equal([message.data for message in second], wanted, "second subscription")
     await subscriber.close()
@@ -118,6 +119,7 @@ async def wildcards():
     await flush(client)
     total = sum(len(wanted) for wanted in patterns.values())
     await until("every match", lambda: sum(len(messages) for messages in got.values()) >= total)
+    await flush(client)
     for pattern, wanted in patterns.items():
         equal([message.data.decode() for message in got[pattern]], wanted, f"matches of {pattern}")
         equal([message.subject for message in got[pattern]], [f"w.{name}" for name in wanted], "their subjects")
@@ -143,6 +145,8 @@ async def queue_groups():
     await flush(publisher)
     count = lambda group: sum(len(messages) for messages in group)
     await until("all items", lambda: min(count(red), count(blue), len(plain)) >= len(wanted))
+    for client in members:
+        await flush(client)
     for name, group in (("red", red), ("blue", blue)):
         everything = [message.data for messages in group for message in messages]
         equal(sorted(everything), sorted(wanted), f"the items of group {name}, each of them once")
