@@ -1,1 +1,17 @@
-//! To come.
+//! Who wants what: the shard's own table, the directory of all shards, and plans made from both.
+//!
+//! * [`local`]: one shard's subscriptions, exact.
+//! * [`directory`]: which shards want a subject; shared, cut into partitions that the [`ring`] gives to shards.
+//! * [`plan`]: what a publish needs to know, cached by subject and checked by versions.
+
+pub mod directory;
+pub mod keys;
+pub mod local;
+pub mod plan;
+pub mod ring;
+pub mod sid;
+pub mod trie;
+
+pub use directory::Directory;
+pub use local::{LocalInterest, NewSubscription, SubId, Subscription};
+pub use plan::{Plan, PlanCache, Sources, Target};

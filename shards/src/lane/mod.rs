@@ -50,11 +50,13 @@
 //!
 //! [`settle`]: Endpoint::settle
 
+pub mod counts;
 mod credit;
 mod doorbell;
 mod endpoint;
+pub mod gauge;
 mod sync;
-mod versions;
+pub mod versions;
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,12 @@ pub struct Versions {
     generation: crossbeam_utils::CachePadded<AtomicU64>,
 }
 
+impl std::fmt::Debug for Versions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Versions").field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
 impl Versions {
     /// `2^slots_log2` slots, all empty.
     pub fn new(slots_log2: u32) -> Self {

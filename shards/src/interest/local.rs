@@ -1,0 +1,355 @@
+//! One shard's own subscriptions, exact: what the directory only hints at is decided here.
+//!
+//! A *topic* is a subject or pattern that somebody on this shard subscribes to; plain subscriptions and queue groups hang on it. Literal
+//! topics are found by hash, patterns through the trie. A topic's first and last plain subscription, and a group's first and last member,
+//! are what the rest of the server hears about.
+//!
+//! Versions: every change here moves the version of its key's slot, so that plans made from the table know when they are stale. They are
+//! plain numbers; only this shard looks at them.
+
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::directory::{Directory, Interest};
+use super::keys::{Hasher, InterestKey, SubjectKeys};
+use super::sid::Sid;
+use super::trie::Trie;
+use crate::account::AccountId;
+use crate::lane::counts::GroupCounts;
+
+const SLOTS: usize = 1 << 12;
+const NO_GROUP: u32 = u32::MAX;
+
+/// Number of a subscription in its shard's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SubId(pub u32);
+
+/// One subscription of one connection.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Slab index of the connection.
+    pub connection: u32,
+    topic: u32,
+    group: u32,
+    /// Place in the topic's or group's list, so that leaving costs no search.
+    place: u32,
+    /// Messages given to it since its SUB; stays at the top once there.
+    pub delivered: u32,
+    /// Auto-unsubscribe after so many; 0: never.
+    pub max: u32,
+    /// The client's name for it.
+    pub sid: Sid,
+}
+
+impl Subscription {
+    /// Member of a queue group?
+    pub fn is_queue(&self) -> bool {
+        self.group != NO_GROUP
+    }
+}
+
+#[derive(Debug)]
+struct Topic {
+    subject: Box<[u8]>,
+    plain: SmallVec<[u32; 4]>,
+    #[allow(clippy::box_collection, reason = "most topics have no group: one word for the rest")]
+    groups: Option<Box<Vec<Option<LocalGroup>>>>,
+}
+
+/// A queue group's members on this shard, on one topic.
+#[derive(Debug)]
+pub struct LocalGroup {
+    /// Name of the group.
+    pub name: Arc<[u8]>,
+    /// Its members.
+    pub members: Vec<u32>,
+    counts: Option<Arc<GroupCounts>>,
+}
+
+#[derive(Debug, Default)]
+struct AccountTable {
+    literals: HashTable<u32>,
+    patterns: Trie,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct LocalInterest {
+    shard: usize,
+    directory: Arc<Directory>,
+    hasher: Hasher,
+    accounts: Vec<AccountTable>,
+    topics: Slab<Topic>,
+    subscriptions: Slab<Subscription>,
+    versions: Box<[u32]>,
+    generation: u64,
+}
+
+/// What a new subscription is.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSubscription<'a> {
+    /// Account that it is in.
+    pub account: AccountId,
+    /// Slab index of its connection.
+    pub connection: u32,
+    /// Valid subject or pattern.
+    pub subject: &'a [u8],
+    /// Queue group, if any.
+    pub queue: Option<&'a [u8]>,
+    /// The client's name for it.
+    pub sid: &'a [u8],
+}
+
+impl LocalInterest {
+    /// An empty table.
+    pub fn new(shard: usize, directory: Arc<Directory>) -> Self {
+        let hasher = directory.hasher().clone();
+        LocalInterest {
+            shard,
+            directory,
+            hasher,
+            accounts: Vec::new(),
+            topics: Slab::new(),
+            subscriptions: Slab::new(),
+            versions: vec![0; SLOTS].into_boxed_slice(),
+            generation: 0,
+        }
+    }
+
+    /// Number of subscriptions.
+    pub fn len(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// True without subscriptions.
+    pub fn is_empty(&self) -> bool {
+        self.subscriptions.is_empty()
+    }
+
+    /// Moves with every change.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Versions of the slots that a subject depends on.
+    pub fn versions_of(&self, keys: &SubjectKeys) -> [u32; 4] {
+        keys.all().map(|key| self.versions[slot(key)])
+    }
+
+    /// The subscription with this number.
+    pub fn get(&self, id: SubId) -> Option<&Subscription> {
+        self.subscriptions.get(id.0 as usize)
+    }
+
+    /// The same, to count a delivery or set a limit.
+    pub fn get_mut(&mut self, id: SubId) -> Option<&mut Subscription> {
+        self.subscriptions.get_mut(id.0 as usize)
+    }
+
+    /// Subject or pattern of a subscription.
+    pub fn subject_of(&self, subscription: &Subscription) -> &[u8] {
+        self.topics.get(subscription.topic as usize).map_or(&[], |topic| &topic.subject)
+    }
+
+    /// Adds a subscription; when it returns, every shard's next publish sees it.
+    pub fn subscribe(&mut self, new: NewSubscription<'_>) -> SubId {
+        let key = self.hasher.interest_key(new.account, new.subject);
+        let topic_id = self.topic(new.account, new.subject, key);
+        let id = self.subscriptions.vacant_key() as u32;
+        let topic = &mut self.topics[topic_id as usize];
+        let interest = Interest { key, pattern: new.subject, shard: self.shard };
+        let (group, place) = match new.queue {
+            None => {
+                topic.plain.push(id);
+                if topic.plain.len() == 1 {
+                    self.directory.add(interest);
+                }
+                (NO_GROUP, topic.plain.len() - 1)
+            }
+            Some(name) => topic.join(name, id, interest, &self.directory),
+        };
+        self.subscriptions.insert(Subscription {
+            connection: new.connection,
+            topic: topic_id,
+            group,
+            place: place as u32,
+            delivered: 0,
+            max: 0,
+            sid: Sid::new(new.sid),
+        });
+        self.changed(key);
+        SubId(id)
+    }
+
+    /// Takes a subscription away; no message reaches it after this.
+    pub fn unsubscribe(&mut self, account: AccountId, id: SubId) -> Option<Subscription> {
+        let gone = self.subscriptions.try_remove(id.0 as usize)?;
+        let topic = &mut self.topics[gone.topic as usize];
+        let key = self.hasher.interest_key(account, &topic.subject);
+        let moved = topic.remove(&gone, Interest { key, pattern: &[], shard: self.shard }, &self.directory);
+        if let Some(moved) = moved
+            && let Some(subscription) = self.subscriptions.get_mut(moved as usize)
+        {
+            subscription.place = gone.place;
+        }
+        if topic.is_bare() {
+            self.forget_topic(account, gone.topic, key);
+        }
+        self.changed(key);
+        Some(gone)
+    }
+
+    fn changed(&mut self, key: InterestKey) {
+        self.generation += 1;
+        let version = &mut self.versions[slot(key.hash)];
+        *version = version.wrapping_add(1);
+    }
+
+    fn topic(&mut self, account: AccountId, subject: &[u8], key: InterestKey) -> u32 {
+        let index = account.0 as usize;
+        if self.accounts.len() <= index {
+            self.accounts.resize_with(index + 1, AccountTable::default);
+        }
+        let table = &mut self.accounts[index];
+        let found = if key.literal {
+            table.literals.find(key.hash, |&id| *self.topics[id as usize].subject == *subject).copied()
+        } else {
+            table.patterns.get(subject)
+        };
+        if let Some(id) = found {
+            return id;
+        }
+        let id = self.topics.insert(Topic { subject: subject.into(), plain: SmallVec::new(), groups: None }) as u32;
+        if key.literal {
+            let (topics, hasher) = (&self.topics, &self.hasher);
+            let rehash = |&id: &u32| hasher.hash(account, &topics[id as usize].subject);
+            table.literals.insert_unique(key.hash, id, rehash);
+        } else {
+            table.patterns.insert(subject, id);
+        }
+        id
+    }
+
+    fn forget_topic(&mut self, account: AccountId, id: u32, key: InterestKey) {
+        let topic = self.topics.remove(id as usize);
+        let Some(table) = self.accounts.get_mut(account.0 as usize) else { return };
+        if !key.literal {
+            table.patterns.remove(&topic.subject);
+            return;
+        }
+        if let Ok(entry) = table.literals.find_entry(key.hash, |&other| other == id) {
+            entry.remove();
+        }
+        // A million inboxes that came and went must not be remembered by the table's size.
+        if table.literals.capacity() > 4096 && table.literals.capacity() / 8 > table.literals.len() {
+            let (topics, hasher) = (&self.topics, &self.hasher);
+            let keep = table.literals.len() * 2;
+            table.literals.shrink_to(keep, |&id| hasher.hash(account, &topics[id as usize].subject));
+        }
+    }
+
+    /// Calls `plain` with each plain subscription that matches, and `group` with each queue group on a topic that matches.
+    pub fn for_each_match(
+        &self,
+        account: AccountId,
+        subject: &[u8],
+        hash: u64,
+        mut plain: impl FnMut(SubId, &Subscription),
+        mut group: impl FnMut(&LocalGroup),
+    ) {
+        let Some(table) = self.accounts.get(account.0 as usize) else { return };
+        let mut visit = |id: u32| {
+            let Some(topic) = self.topics.get(id as usize) else { return };
+            for &sub in &topic.plain {
+                if let Some(subscription) = self.subscriptions.get(sub as usize) {
+                    plain(SubId(sub), subscription);
+                }
+            }
+            if let Some(groups) = &topic.groups {
+                groups.iter().flatten().for_each(&mut group);
+            }
+        };
+        if let Some(&id) = table.literals.find(hash, |&id| *self.topics[id as usize].subject == *subject) {
+            visit(id);
+        }
+        table.patterns.matches(subject, &mut visit);
+    }
+}
+
+fn slot(key: u64) -> usize {
+    key as usize & (SLOTS - 1)
+}
+
+impl Topic {
+    fn is_bare(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_none()
+    }
+
+    fn join(&mut self, name: &[u8], id: u32, interest: Interest<'_>, directory: &Directory) -> (u32, usize) {
+        let groups = self.groups.get_or_insert_default();
+        let at = match groups.iter().position(|group| group.as_ref().is_some_and(|group| *group.name == *name)) {
+            Some(at) => at,
+            None => {
+                let name: Arc<[u8]> = name.into();
+                let group = Some(LocalGroup { name, members: Vec::new(), counts: None });
+                match groups.iter().position(Option::is_none) {
+                    Some(free) => {
+                        groups[free] = group;
+                        free
+                    }
+                    None => {
+                        groups.push(group);
+                        groups.len() - 1
+                    }
+                }
+            }
+        };
+        let Some(group) = &mut groups[at] else { return (NO_GROUP, 0) };
+        group.members.push(id);
+        match &group.counts {
+            Some(counts) => counts.add(interest.shard),
+            None if !directory.is_alone() => group.counts = Some(directory.join(interest, &group.name)),
+            None => {}
+        }
+        (at as u32, group.members.len() - 1)
+    }
+
+    /// Takes a subscription out of its list; answers who moved to its place.
+    fn remove(&mut self, gone: &Subscription, interest: Interest<'_>, directory: &Directory) -> Option<u32> {
+        let interest = Interest { pattern: &self.subject, ..interest };
+        let place = gone.place as usize;
+        if gone.group == NO_GROUP {
+            self.plain.swap_remove(place);
+            if self.plain.is_empty() {
+                directory.remove(interest);
+            }
+            if self.plain.spilled() && self.plain.len() <= 2 {
+                self.plain.shrink_to_fit();
+            }
+            return self.plain.get(place).copied();
+        }
+        let groups = self.groups.as_mut()?;
+        let entry = groups.get_mut(gone.group as usize)?;
+        let group = entry.as_mut()?;
+        group.members.swap_remove(place);
+        let moved = group.members.get(place).copied();
+        let last = group.members.is_empty();
+        if let Some(counts) = &group.counts {
+            if last {
+                directory.leave(interest, &group.name, counts);
+            } else {
+                counts.remove(interest.shard);
+            }
+        }
+        if last {
+            *entry = None;
+            if groups.iter().all(Option::is_none) {
+                self.groups = None;
+            }
+        }
+        moved
+    }
+}

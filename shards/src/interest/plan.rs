@@ -1,0 +1,262 @@
+//! Plans: who gets the messages of one subject, worked out once and used for as long as it stays true.
+//!
+//! A plan has the shard's own targets and the other shards that want the subject. A hit costs one hash, one comparison and two loads: the
+//! generations of the local table and of the directory. If one of them moved, the versions of the four slots that the subject depends on
+//! decide whether the plan is stale. The cache is a table of fixed size with one place for each hash; a subject gets a place when it is
+//! seen twice in a row there, so subjects that are never seen again (every reply to a request is one) cost neither an allocation nor
+//! somebody else's place. Nothing is ever swept.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::directory::{Directory, Remote};
+use super::keys::{Hasher, SubjectKeys};
+use super::local::{LocalInterest, SubId};
+use crate::account::AccountId;
+use crate::lane::counts::GroupCounts;
+
+const PLACES: usize = 1 << 13;
+
+/// One plain subscription, as a plan knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its number.
+    pub subscription: SubId,
+    /// Slab index of its connection.
+    pub connection: u32,
+    /// It has the same sid as the target before it: the frame may be the same.
+    pub same_sid: bool,
+}
+
+/// One queue group that matches, over all of its patterns.
+#[derive(Debug)]
+pub struct PlanGroup {
+    /// Its name.
+    pub name: Arc<[u8]>,
+    /// Members on this shard.
+    pub local: SmallVec<[Target; 2]>,
+    /// Members everywhere, pattern by pattern; empty when there is one shard only.
+    pub counts: SmallVec<[Arc<GroupCounts>; 1]>,
+}
+
+/// Who gets a subject's messages.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Plain subscriptions of this shard.
+    pub plain: Vec<Target>,
+    /// Queue groups, wherever their members are.
+    pub groups: Vec<PlanGroup>,
+    /// Other shards with plain subscriptions.
+    pub shards: SmallVec<[u16; 8]>,
+}
+
+impl Plan {
+    fn clear(&mut self) {
+        self.plain.clear();
+        self.groups.clear();
+        self.shards.clear();
+    }
+
+    fn group(&mut self, name: &Arc<[u8]>) -> Option<&mut PlanGroup> {
+        let at = match self.groups.iter().position(|group| group.name == *name) {
+            Some(at) => at,
+            None => {
+                let (name, local, counts) = (Arc::clone(name), SmallVec::new(), SmallVec::new());
+                self.groups.push(PlanGroup { name, local, counts });
+                self.groups.len() - 1
+            }
+        };
+        self.groups.get_mut(at)
+    }
+
+    fn fill(&mut self, sources: &Sources<'_>, subject: &[u8], keys: &SubjectKeys, remote: &mut Remote) {
+        self.clear();
+        let Sources { local, directory, account, shard } = *sources;
+        let mut group_members: SmallVec<[(Arc<[u8]>, Target); 4]> = SmallVec::new();
+        local.for_each_match(
+            account,
+            subject,
+            keys.literal,
+            |subscription, found| {
+                self.plain.push(Target { subscription, connection: found.connection, same_sid: false });
+            },
+            |group| {
+                for &member in &group.members {
+                    if let Some(found) = local.get(SubId(member)) {
+                        let target =
+                            Target { subscription: SubId(member), connection: found.connection, same_sid: false };
+                        group_members.push((Arc::clone(&group.name), target));
+                    }
+                }
+            },
+        );
+        for (name, target) in group_members {
+            if let Some(group) = self.group(&name) {
+                group.local.push(target);
+            }
+        }
+        if directory.is_alone() {
+            return;
+        }
+        directory.look_up(account, keys, subject, shard, remote);
+        self.shards.extend(remote.shards.iter().copied());
+        for (name, counts) in remote.groups.drain(..) {
+            if let Some(group) = self.group(&name) {
+                group.counts.push(counts);
+            }
+        }
+    }
+
+    /// Puts targets with equal sids next to each other, so that their frames can be written once.
+    fn order_by_sid(&mut self, local: &LocalInterest) {
+        if self.plain.len() < 2 {
+            return;
+        }
+        let sid = |target: &Target| local.get(target.subscription).map_or(&[][..], |found| found.sid.as_bytes());
+        self.plain.sort_by(|a, b| sid(a).cmp(sid(b)));
+        self.mark_equal_sids(local);
+    }
+
+    fn mark_equal_sids(&mut self, local: &LocalInterest) {
+        let mut before: &[u8] = &[];
+        for (at, target) in self.plain.iter_mut().enumerate() {
+            let sid = local.get(target.subscription).map_or(&[][..], |found| found.sid.as_bytes());
+            target.same_sid = at > 0 && sid == before;
+            before = sid;
+        }
+    }
+}
+
+/// Where plans come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The shard's own table.
+    pub local: &'a LocalInterest,
+    /// Everybody's.
+    pub directory: &'a Directory,
+    /// Account of the message.
+    pub account: AccountId,
+    /// The asking shard.
+    pub shard: usize,
+}
+
+/// What a plan was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    local: [u32; 4],
+    directory: [u64; 4],
+}
+
+impl Stamp {
+    fn of(sources: &Sources<'_>, keys: &SubjectKeys) -> Self {
+        let versions = sources.directory.versions();
+        let directory = if sources.directory.is_alone() {
+            [0; 4]
+        } else {
+            keys.all().map(|key| versions.get(versions.slot_of(key)))
+        };
+        Stamp { local: sources.local.versions_of(keys), directory }
+    }
+}
+
+#[derive(Debug)]
+struct Cached {
+    account: AccountId,
+    subject: Box<[u8]>,
+    keys: SubjectKeys,
+    stamp: Stamp,
+    local_generation: u64,
+    directory_generation: u64,
+    plan: Plan,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    /// Hash of who lives here.
+    hash: u64,
+    /// Hash of who was turned away last.
+    candidate: u32,
+    cached: Option<Box<Cached>>,
+}
+
+/// A shard's plans. Counts its slow paths.
+#[derive(Debug)]
+pub struct PlanCache {
+    places: Box<[Place]>,
+    scratch: Plan,
+    remote: Remote,
+    /// Looks that found a valid plan.
+    pub hits: u64,
+    /// Looks that made a plan and did not keep it.
+    pub misses: u64,
+    /// Plans made anew because what they were made from changed.
+    pub refills: u64,
+}
+
+impl Default for PlanCache {
+    fn default() -> Self {
+        PlanCache {
+            places: (0..PLACES).map(|_| Place::default()).collect(),
+            scratch: Plan::default(),
+            remote: Remote::default(),
+            hits: 0,
+            misses: 0,
+            refills: 0,
+        }
+    }
+}
+
+impl PlanCache {
+    /// The plan for a subject, true at this moment.
+    pub fn get(&mut self, sources: &Sources<'_>, hasher: &Hasher, subject: &[u8]) -> &Plan {
+        let hash = hasher.hash(sources.account, subject);
+        // Generations and versions are read before what they speak of, so a change in between makes the plan look older, not newer.
+        let directory_generation =
+            if sources.directory.is_alone() { 0 } else { sources.directory.versions().generation() };
+        let local_generation = sources.local.generation();
+        let place = &mut self.places[hash as usize & (PLACES - 1)];
+        if place.hash == hash
+            && let Some(cached) = &mut place.cached
+            && *cached.subject == *subject
+            && cached.account == sources.account
+        {
+            if cached.local_generation != local_generation || cached.directory_generation != directory_generation {
+                let stamp = Stamp::of(sources, &cached.keys);
+                if stamp == cached.stamp {
+                    self.hits += 1;
+                } else {
+                    self.refills += 1;
+                    cached.plan.fill(sources, subject, &cached.keys, &mut self.remote);
+                    cached.plan.order_by_sid(sources.local);
+                    cached.stamp = stamp;
+                }
+                cached.local_generation = local_generation;
+                cached.directory_generation = directory_generation;
+            } else {
+                self.hits += 1;
+            }
+            // Asked for again because the borrow of the branch above must end before the other way out.
+            return place.cached.as_ref().map_or(&self.scratch, |cached| &cached.plan);
+        }
+        self.misses += 1;
+        let keys = hasher.subject_keys_from(sources.account, subject, hash);
+        let candidate = (hash >> 32) as u32;
+        if place.candidate != candidate {
+            place.candidate = candidate;
+            self.scratch.fill(sources, subject, &keys, &mut self.remote);
+            self.scratch.mark_equal_sids(sources.local);
+            return &self.scratch;
+        }
+        let stamp = Stamp::of(sources, &keys);
+        let mut plan = Plan::default();
+        plan.fill(sources, subject, &keys, &mut self.remote);
+        plan.order_by_sid(sources.local);
+        place.hash = hash;
+        place.candidate = 0;
+        let account = sources.account;
+        let subject = subject.into();
+        let cached = Cached { account, subject, keys, stamp, local_generation, directory_generation, plan };
+        &place.cached.insert(Box::new(cached)).plan
+    }
+}
