@@ -1,1 +1,238 @@
-//! To come.
+//! One client connection: its protocol state, what it has sent and not been acted on, what waits to be written to it.
+//!
+//! No sockets and no clock in here; the shard acts on it, the driver moves the bytes.
+
+pub mod out;
+pub mod pool;
+mod reason;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+pub use self::out::{Flushed, OutBuffer};
+pub use self::pool::BufferPool;
+pub use self::reason::CloseReason;
+use crate::account::{self, AccountId};
+use crate::interest::{LocalInterest, SubId};
+use crate::protocol::client::ClientParser;
+use crate::protocol::connect::ConnectOptions;
+
+/// A connection of one shard. The generation tells it from an earlier one at the same index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Slab index.
+    pub index: u32,
+    /// Counts the connections of the shard.
+    pub generation: u32,
+}
+
+/// Why a connection's input is not acted on for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// It made enough parcels for one turn.
+    Turn,
+    /// It feeds a connection that is behind; until that is not any more, or this time (ms).
+    Stall {
+        /// When it goes on in any case.
+        until: u64,
+    },
+    /// It feeds a shard whose credit is used up.
+    Credit {
+        /// That shard.
+        target: u16,
+    },
+    /// Its password is being compared with a hash by somebody who has the time.
+    Verification,
+}
+
+/// How far a connection is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// What waits is still written, nothing more is read.
+    Flush(CloseReason),
+    /// At once.
+    Now(CloseReason),
+}
+
+impl Closing {
+    /// Why.
+    pub fn reason(self) -> CloseReason {
+        match self {
+            Closing::Flush(reason) | Closing::Now(reason) => reason,
+        }
+    }
+}
+
+/// What was read and not acted on yet.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// An incomplete operation, or what a pause left over.
+    pub rest: Vec<u8>,
+    /// A large operation that is read into a buffer of its own, and its full length.
+    pub large: Option<(Vec<u8>, usize)>,
+}
+
+/// Messages and payload bytes of one direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of headers and payloads.
+    pub bytes: u64,
+}
+
+/// A write that a socket did not take at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Blocked {
+    /// When it started or the batch before it was done (ms).
+    pub since: u64,
+    /// Bytes of the batch that are still to be written.
+    pub batch: usize,
+    /// Anything written within this batch?
+    pub progress: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name on this shard.
+    pub key: Key,
+    /// Its name on this server (`client_id`, `cid`).
+    pub cid: u64,
+    /// Far end.
+    pub peer: SocketAddr,
+    /// Account it is bound to.
+    pub account: AccountId,
+    /// What CONNECT said, merged.
+    pub options: Box<ConnectOptions>,
+    /// `user:x` or `token` for the logs, once a credential was accepted.
+    pub credential: Option<Box<str>>,
+    /// Parser state.
+    pub parser: ClientParser,
+    /// Bytes not acted on.
+    pub input: Input,
+    /// Bytes not written.
+    pub out: OutBuffer,
+    /// Its subscriptions, found by sid.
+    pub subscriptions: HashTable<SubId>,
+    /// Messages from the client.
+    pub received: Traffic,
+    /// Messages to the client.
+    pub sent: Traffic,
+    /// Not acted on for now.
+    pub pause: Option<Pause>,
+    /// On its way out.
+    pub closing: Option<Closing>,
+    /// The socket did not take all.
+    pub blocked: Option<Blocked>,
+    /// When it last sent PUB, SUB, UNSUB or PING (ms).
+    pub last_active: u64,
+    /// When a PING was last sent to it (ms); `None` before the first.
+    pub last_ping: Option<u64>,
+    /// Bumped whenever the ping timer is set anew, so that older ones do nothing.
+    pub ping_epoch: u32,
+    /// PINGs without a PONG.
+    pub pings_out: u32,
+    /// Milliseconds that it was stalled for what was read last.
+    pub stalled: u64,
+    /// Facts that are yes or no.
+    pub flags: Flags,
+}
+
+/// Facts about a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flags {
+    /// CONNECT was accepted.
+    pub connected: bool,
+    /// May act: no auth needed, or CONNECT accepted.
+    pub admitted: bool,
+    /// The first byte of the first operation was looked at.
+    pub spoke: bool,
+    /// A PING after CONNECT was answered.
+    pub first_pong: bool,
+    /// In the shard's list of connections with something to write.
+    pub dirty: bool,
+    /// More than three quarters of `max_pending` wait.
+    pub gated: bool,
+    /// The far end sends no more.
+    pub end_of_input: bool,
+    /// The pedantic complaint about the operation that is incomplete was made already.
+    pub complained: bool,
+    /// Messages with headers keep them.
+    pub headers: bool,
+    /// Messages reach its own subscriptions.
+    pub echo: bool,
+    /// Wants to know when nobody got a request.
+    pub no_responders: bool,
+}
+
+impl Connection {
+    /// A connection that has said nothing yet. `open`: it needs no credentials.
+    pub fn new(key: Key, cid: u64, peer: SocketAddr, now: u64, open: bool) -> Self {
+        Connection {
+            key,
+            cid,
+            peer,
+            account: account::GLOBAL,
+            options: Box::new(ConnectOptions::default()),
+            credential: None,
+            parser: ClientParser::new(),
+            input: Input::default(),
+            out: OutBuffer::default(),
+            subscriptions: HashTable::new(),
+            received: Traffic::default(),
+            sent: Traffic::default(),
+            pause: None,
+            closing: None,
+            blocked: None,
+            last_active: now,
+            last_ping: None,
+            ping_epoch: 0,
+            pings_out: 0,
+            stalled: 0,
+            flags: Flags { admitted: open, spoke: open, echo: true, ..Flags::default() },
+        }
+    }
+
+    /// The subscription of that name.
+    pub fn subscription(&self, local: &LocalInterest, hash: u64, sid: &[u8]) -> Option<SubId> {
+        let is_it = |id: &SubId| local.get(*id).is_some_and(|subscription| subscription.sid.as_bytes() == sid);
+        self.subscriptions.find(hash, is_it).copied()
+    }
+
+    /// The beginning of its log lines.
+    pub fn label(&self) -> Label<'_> {
+        Label(self)
+    }
+}
+
+/// `127.0.0.1:4711 - cid:5 - "v1.2:python3:app" - "$G/user:u"`; the quoted parts once CONNECT was accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Label<'a>(&'a Connection);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Connection { peer, cid, options, credential, account, flags, .. } = self.0;
+        write!(f, "{peer} - cid:{cid}")?;
+        if !flags.connected {
+            return Ok(());
+        }
+        let part = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+        let (version, lang, name) = (part(&options.version), part(&options.lang), part(&options.name));
+        let version = if version.is_empty() { version } else { format!("v{version}") };
+        let known: Vec<String> = [version, lang, name].into_iter().filter(|text| !text.is_empty()).collect();
+        if !known.is_empty() {
+            write!(f, " - \"{}\"", known.join(":"))?;
+        }
+        if let Some(credential) = credential {
+            write!(f, " - \"{}/{credential}\"", account.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// A large operation, kept where it was read so that many connections can be written from it.
+pub type Large = Arc<Vec<u8>>;
