@@ -1,0 +1,418 @@
+//! From a message and a plan to frames in out-buffers and entries in parcels.
+//!
+//! A frame is `MSG <subject> <sid> <tail>`: only the sid differs between subscribers. Where several have the same sid (clients number
+//! theirs alike), the frame is written once, into the turn's arena, and each of them gets a range of it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::mail::{Addressing, Control, Deliveries, Delivery, Message, Origin};
+use super::{Core, Pressure, Shard, mark_dirty};
+use crate::account::AccountId;
+use crate::connection::{CloseReason, Closing, Key, Pause};
+use crate::interest::plan::PlanGroup;
+use crate::interest::{Plan, Target};
+use crate::protocol::frame;
+
+/// How often a message for a queue group is passed on when the member that was chosen is gone.
+const MAX_HOPS: u8 = 8;
+/// A stall when more than three quarters of `max_pending` wait, and when all of it does, in milliseconds.
+const STALL_MS: u64 = 2;
+const LONG_STALL_MS: u64 = 5;
+
+/// What other shards must be sent of one message: plain subscriptions, queue groups.
+type RemoteTargets = SmallVec<[(u16, bool, SmallVec<[Arc<[u8]>; 2]>); 4]>;
+
+impl Shard {
+    /// A message that another shard published for subscribers here.
+    pub(super) fn deliver_from_lane(&mut self, batch: &Deliveries, entry: &Delivery, message: &Message<'_>) {
+        let Shard { cache, core, .. } = self;
+        let plan = cache.get(&core.sources(message.account), &core.hasher, message.subject);
+        let origin = entry.origin;
+        let mut reached = entry.plain && core.deliver_plain(&plan.plain, message, origin);
+        for name in batch.queue_names(entry) {
+            let group = plan.groups.iter().find(|group| *group.name == *name);
+            reached |= match group {
+                Some(group) => core.deliver_group(group, message, origin) || core.pass_on(group, message, entry),
+                None => false,
+            };
+        }
+        core.remove_expired();
+        if entry.answer && !reached {
+            let nobody = Control::Nobody {
+                publisher: origin.connection,
+                account: message.account,
+                subject: message.subject.into(),
+                reply: message.reply().unwrap_or_default().into(),
+            };
+            core.outbox.control(origin.shard, nobody);
+        }
+        // Publishers on other shards wait because of credit or stalls; this is for those of this shard only.
+        core.pressure = None;
+    }
+
+    /// Another shard found no responder where the directory said there was one. If it says so no more, the requester is told.
+    pub(super) fn nobody_there(&mut self, publisher: Key, account: AccountId, subject: &[u8], reply: &[u8]) {
+        let Shard { cache, core, .. } = self;
+        let plan = cache.get(&core.sources(account), &core.hasher, subject);
+        let elsewhere = |group: &PlanGroup| !group.local.is_empty() || core.members_elsewhere(group) > 0;
+        if plan.plain.is_empty() && plan.shards.is_empty() && !plan.groups.iter().any(elsewhere) {
+            core.no_responders(publisher, account, subject, reply);
+        }
+    }
+}
+
+impl Core {
+    /// Delivers a client's message to everybody in the plan.
+    pub(super) fn deliver(&mut self, plan: &Plan, message: &Message<'_>, origin: Origin) {
+        let mut reached = self.deliver_plain(&plan.plain, message, origin);
+        if plan.groups.is_empty() {
+            for (at, &target) in plan.shards.iter().enumerate() {
+                let answer = at == 0 && !reached && self.wants_answer(message, origin);
+                self.send(target, message, origin, Addressing { plain: true, queues: &[], answer, hops: 0 });
+            }
+        } else {
+            let mut remote: RemoteTargets = plan.shards.iter().map(|&shard| (shard, true, SmallVec::new())).collect();
+            for group in &plan.groups {
+                reached |= self.deliver_to_one(group, message, origin, &mut remote);
+            }
+            for (at, (target, plain, queues)) in remote.iter().enumerate() {
+                let answer = at == 0 && !reached && self.wants_answer(message, origin);
+                self.send(*target, message, origin, Addressing { plain: *plain, queues, answer, hops: 0 });
+            }
+            reached |= !remote.is_empty();
+        }
+        self.remove_expired();
+        if !reached && plan.shards.is_empty() && self.wants_answer(message, origin) {
+            let reply = message.reply().unwrap_or_default();
+            self.no_responders(origin.connection, message.account, message.subject, reply);
+        }
+    }
+
+    fn wants_answer(&mut self, message: &Message<'_>, origin: Origin) -> bool {
+        message.reply_len > 0
+            && self.connection(origin.connection).is_some_and(|publisher| publisher.flags.no_responders)
+    }
+
+    /// Appends a message to another shard's parcel.
+    fn send(&mut self, target: u16, message: &Message<'_>, origin: Origin, to: Addressing<'_>) {
+        let Some(batch) = self.outbox.batch(target) else { return };
+        batch.push(message, origin, to);
+        if let Some(pressure) = self.outbox.pressure(target) {
+            self.pressure = Some(match pressure {
+                Pressure::Turn => Pause::Turn,
+                Pressure::Credit(target) => Pause::Credit { target },
+            });
+        }
+    }
+
+    /// Delivers to plain subscriptions of this shard; did anybody get it?
+    pub(super) fn deliver_plain(&mut self, targets: &[Target], message: &Message<'_>, origin: Origin) -> bool {
+        let mut reached = false;
+        let mut rest = targets;
+        while let Some((first, behind)) = rest.split_first() {
+            let alike = behind.iter().take_while(|target| target.same_sid).count();
+            let (run, behind) = rest.split_at(alike + 1);
+            rest = behind;
+            reached |= if alike == 0 || message.large.is_some() {
+                run.iter().fold(false, |reached, target| self.deliver_copy(target, message, origin) | reached)
+            } else {
+                self.deliver_alike(first, run, message, origin)
+            };
+        }
+        reached
+    }
+
+    /// One frame for many connections: written once for those that take headers, once for those that do not.
+    fn deliver_alike(&mut self, first: &Target, run: &[Target], message: &Message<'_>, origin: Origin) -> bool {
+        let Some(subscription) = self.local.get(first.subscription) else { return false };
+        let sid = subscription.sid.clone();
+        let mut frames = [None, None];
+        let mut reached = false;
+        for target in run {
+            if !self.accepts(target, origin) {
+                continue;
+            }
+            let Some(connection) = self.connections.get_mut(target.connection as usize) else { continue };
+            let stripped = message.header_len > 0 && !connection.flags.headers;
+            let range = frames[usize::from(stripped)].get_or_insert_with(|| {
+                let start = self.arena.len();
+                write_frame(&mut self.arena, message, sid.as_bytes(), stripped);
+                start..self.arena.len()
+            });
+            connection.out.append_arena(&mut self.pool, &self.arena, range.clone());
+            reached = true;
+            self.delivered(target, message, origin, stripped);
+        }
+        reached
+    }
+
+    /// A frame of its own.
+    fn deliver_copy(&mut self, target: &Target, message: &Message<'_>, origin: Origin) -> bool {
+        if !self.accepts(target, origin) {
+            return false;
+        }
+        let Some(connection) = self.connections.get_mut(target.connection as usize) else { return false };
+        let Some(subscription) = self.local.get(target.subscription) else { return false };
+        let sid = subscription.sid.as_bytes();
+        let stripped = message.header_len > 0 && !connection.flags.headers;
+        match message.large {
+            Some((data, offset)) => {
+                self.scratch.clear();
+                let from = write_large_head(&mut self.scratch, message, sid, stripped);
+                connection.out.append(&mut self.pool, &self.scratch);
+                connection.out.append_shared(data, offset + from);
+            }
+            None if stripped => {
+                self.scratch.clear();
+                write_frame(&mut self.scratch, message, sid, true);
+                connection.out.append(&mut self.pool, &self.scratch);
+            }
+            None => {
+                let length = frame_len(message, sid);
+                write_frame(connection.out.reserve(&mut self.pool, length), message, sid, false);
+            }
+        }
+        self.delivered(target, message, origin, stripped);
+        true
+    }
+
+    /// May this subscription have the message? If so, it counts as delivered.
+    fn accepts(&mut self, target: &Target, origin: Origin) -> bool {
+        let Some(connection) = self.connections.get(target.connection as usize) else { return false };
+        if !origin.echo && origin.shard == self.id && origin.connection == connection.key {
+            return false;
+        }
+        if connection.closing.is_some() {
+            return false;
+        }
+        if connection.flags.gated && self.config.limits.no_fast_producer_stall {
+            self.counters.dropped += 1;
+            return false;
+        }
+        let Some(subscription) = self.local.get_mut(target.subscription) else { return false };
+        if subscription.max > 0 {
+            if subscription.delivered >= subscription.max {
+                return false;
+            }
+            if subscription.delivered + 1 == subscription.max {
+                self.expired.push(target.subscription);
+            }
+        }
+        subscription.delivered = subscription.delivered.saturating_add(1);
+        true
+    }
+
+    /// Books a frame that was appended.
+    fn delivered(&mut self, target: &Target, message: &Message<'_>, origin: Origin, stripped: bool) {
+        let Some(connection) = self.connections.get_mut(target.connection as usize) else { return };
+        connection.sent.messages += 1;
+        connection.sent.bytes += message.body_len as u64;
+        mark_dirty(&mut self.dirty, connection);
+        let key = connection.key;
+        if connection.out.pending() > self.config.limits.max_pending / 4 * 3 {
+            self.behind(key, origin);
+        }
+        if self.config.trace.enabled
+            && let Some(subscription) = self.local.get(target.subscription)
+        {
+            let sid = subscription.sid.clone();
+            self.trace_delivery(key, message, sid.as_bytes(), stripped);
+        }
+    }
+
+    /// More waits for a connection than should. First its publishers are slowed down, then it is closed.
+    #[cold]
+    fn behind(&mut self, key: Key, origin: Origin) {
+        let max_pending = self.config.limits.max_pending;
+        let Some(connection) = self.connection(key) else { return };
+        let pending = connection.out.pending();
+        let blocked = connection.blocked.is_some();
+        connection.flags.gated = true;
+        // What piled up in this turn alone says nothing about the socket: it was not asked yet.
+        let limit = if blocked { max_pending } else { max_pending.saturating_mul(2) };
+        if pending > limit {
+            log::info!("{} - Slow Consumer Detected: MaxPending of {max_pending} Exceeded", connection.label());
+            self.counters.slow_consumers += 1;
+            self.close(key, Closing::Now(CloseReason::SlowConsumerPendingBytes));
+            return;
+        }
+        self.wants_flush = true;
+        if self.config.limits.no_fast_producer_stall {
+            return;
+        }
+        if !blocked {
+            if origin.shard == self.id {
+                self.pressure = Some(Pause::Turn);
+            }
+            return;
+        }
+        let milliseconds = if pending >= max_pending { LONG_STALL_MS } else { STALL_MS };
+        if origin.shard == self.id {
+            self.stall(origin.connection, milliseconds, Some(key));
+        } else {
+            let stall = Control::Stall { publisher: origin.connection, milliseconds };
+            self.outbox.control_once(origin.shard, stall);
+        }
+    }
+
+    /// Delivers to one member of a queue group of this shard, if any of them takes it.
+    pub(super) fn deliver_group(&mut self, group: &PlanGroup, message: &Message<'_>, origin: Origin) -> bool {
+        if group.local.is_empty() {
+            return false;
+        }
+        let start = self.rng.usize(..group.local.len());
+        let (before, from) = group.local.split_at(start);
+        from.iter().chain(before).any(|member| self.deliver_copy(member, message, origin))
+    }
+
+    /// Gives a client's message to one member of a queue group, wherever it is; each member has the same chance.
+    fn deliver_to_one(
+        &mut self,
+        group: &PlanGroup,
+        message: &Message<'_>,
+        origin: Origin,
+        remote: &mut RemoteTargets,
+    ) -> bool {
+        let elsewhere = self.members_elsewhere(group);
+        let here = group.local.len() as u64;
+        if elsewhere == 0 || self.rng.u64(0..here + elsewhere) < here {
+            if self.deliver_group(group, message, origin) {
+                return true;
+            }
+            if elsewhere == 0 {
+                return false;
+            }
+        }
+        let Some(shard) = self.pick_elsewhere(group, elsewhere) else { return false };
+        let name = Arc::clone(&group.name);
+        match remote.iter_mut().find(|(target, ..)| *target == shard) {
+            Some((_, _, queues)) => queues.push(name),
+            None => remote.push((shard, false, SmallVec::from_iter([name]))),
+        }
+        false
+    }
+
+    fn members_elsewhere(&self, group: &PlanGroup) -> u64 {
+        let others = || (0..self.config.shards.count).filter(|shard| *shard != usize::from(self.id));
+        group.counts.iter().map(|counts| others().map(|shard| u64::from(counts.get(shard))).sum::<u64>()).sum()
+    }
+
+    fn pick_elsewhere(&mut self, group: &PlanGroup, members: u64) -> Option<u16> {
+        if members == 0 {
+            return None;
+        }
+        let mut pick = self.rng.u64(0..members);
+        let mut last = None;
+        for shard in (0..self.config.shards.count).filter(|shard| *shard != usize::from(self.id)) {
+            let weight: u64 = group.counts.iter().map(|counts| u64::from(counts.get(shard))).sum();
+            if weight > 0 {
+                last = Some(shard as u16);
+            }
+            match pick.checked_sub(weight) {
+                Some(rest) => pick = rest,
+                None => return last,
+            }
+        }
+        // Members left since they were counted.
+        last
+    }
+
+    /// The member that was meant is gone: another shard's members get the message.
+    fn pass_on(&mut self, group: &PlanGroup, message: &Message<'_>, entry: &Delivery) -> bool {
+        if entry.hops >= MAX_HOPS {
+            return false;
+        }
+        let members = self.members_elsewhere(group);
+        let Some(target) = self.pick_elsewhere(group, members) else { return false };
+        self.counters.rescued += 1;
+        let queues = [Arc::clone(&group.name)];
+        let to = Addressing { plain: false, queues: &queues, answer: entry.answer, hops: entry.hops + 1 };
+        self.send(target, message, entry.origin, to);
+        true
+    }
+
+    /// Ends the subscriptions that have had their last message.
+    pub(super) fn remove_expired(&mut self) {
+        while let Some(id) = self.expired.pop() {
+            let Some(subscription) = self.local.get(id) else { continue };
+            let index = subscription.connection as usize;
+            let Some(connection) = self.connections.get(index) else { continue };
+            let key = connection.key;
+            log::debug!(
+                "{} - Auto-unsubscribe limit of {} reached for sid '{}'",
+                connection.label(),
+                subscription.max,
+                String::from_utf8_lossy(subscription.sid.as_bytes())
+            );
+            self.remove_subscription(key, id);
+        }
+    }
+
+    /// Tells a requester that nobody listens (client-protocol.md §3.9), if it listens for the answer itself.
+    fn no_responders(&mut self, requester: Key, account: AccountId, subject: &[u8], reply: &[u8]) {
+        let hash = self.hasher.hash(account, reply);
+        let mut own = None;
+        self.local.for_each_match(
+            account,
+            reply,
+            hash,
+            |id, subscription| {
+                if subscription.connection == requester.index {
+                    own = Some(id);
+                }
+            },
+            |_| {},
+        );
+        let Some(subscription) = own.and_then(|id| self.local.get(id)) else { return };
+        let mut line = std::mem::take(&mut self.scratch);
+        line.clear();
+        frame::write_no_responders(&mut line, reply, subscription.sid.as_bytes(), subject);
+        self.tell(requester, &line);
+        self.scratch = line;
+    }
+}
+
+fn frame_len(message: &Message<'_>, sid: &[u8]) -> usize {
+    let name = if message.header_len > 0 { 5 } else { 4 };
+    name + message.subject.len() + 1 + sid.len() + 1 + message.tail.len()
+}
+
+fn write_frame(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8], stripped: bool) {
+    if stripped {
+        frame::write_stripped(out, message.subject, sid, message.reply(), message.payload());
+        return;
+    }
+    out.extend_from_slice(if message.header_len > 0 { b"HMSG " } else { b"MSG " });
+    out.extend_from_slice(message.subject);
+    out.push(b' ');
+    out.extend_from_slice(sid);
+    out.push(b' ');
+    out.extend_from_slice(message.tail);
+}
+
+/// The beginning of a large message's frame; answers from which byte of the tail on it can be shared.
+fn write_large_head(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8], stripped: bool) -> usize {
+    if !stripped {
+        out.extend_from_slice(if message.header_len > 0 { b"HMSG " } else { b"MSG " });
+        out.extend_from_slice(message.subject);
+        out.push(b' ');
+        out.extend_from_slice(sid);
+        out.push(b' ');
+        return 0;
+    }
+    let payload = message.body_len - message.header_len;
+    out.extend_from_slice(b"MSG ");
+    out.extend_from_slice(message.subject);
+    out.push(b' ');
+    out.extend_from_slice(sid);
+    out.push(b' ');
+    if let Some(reply) = message.reply() {
+        out.extend_from_slice(reply);
+        out.push(b' ');
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(payload).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    message.tail.len().saturating_sub(payload + 2)
+}

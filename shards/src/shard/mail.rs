@@ -1,0 +1,248 @@
+//! What shards tell each other: batches of deliveries, and small matters.
+
+use std::sync::Arc;
+
+use crate::account::AccountId;
+use crate::auth::Verification;
+use crate::connection::{Key, Large};
+
+/// Who published a message. Travels with it, because echo, stalls and no-responders come back to its publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Shard of the publisher.
+    pub shard: u16,
+    /// The publisher's connection there.
+    pub connection: Key,
+    /// May it get its own message?
+    pub echo: bool,
+}
+
+/// A message on its way to subscribers.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Account that it was published in.
+    pub account: AccountId,
+    /// Subject.
+    pub subject: &'a [u8],
+    /// What follows `MSG <subject> <sid> ` in the frame: `[<reply> SP][<#hdr> SP]<#total> CRLF <body> CRLF`.
+    pub tail: &'a [u8],
+    /// Bytes of the reply at the beginning of the tail; 0: none.
+    pub reply_len: usize,
+    /// Bytes of the header block at the beginning of the body; 0: a plain `MSG`.
+    pub header_len: usize,
+    /// Bytes of headers and payload.
+    pub body_len: usize,
+    /// The tail again, where it can be shared: buffer and offset in it.
+    pub large: Option<(&'a Large, usize)>,
+}
+
+impl<'a> Message<'a> {
+    /// Reply subject.
+    pub fn reply(&self) -> Option<&'a [u8]> {
+        if self.reply_len == 0 { None } else { self.tail.get(..self.reply_len) }
+    }
+
+    /// Payload without headers.
+    pub fn payload(&self) -> &'a [u8] {
+        let body = self.tail.len().saturating_sub(self.body_len + 2);
+        self.tail.get(body + self.header_len..body + self.body_len).unwrap_or(&[])
+    }
+}
+
+/// One message for one shard. Ranges are in the batch's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    pub(super) account: AccountId,
+    pub(super) origin: Origin,
+    at: u32,
+    subject_len: u32,
+    tail_len: u32,
+    reply_len: u32,
+    header_len: u32,
+    body_len: u32,
+    /// Index of the large message plus one, and the tail's offset in it.
+    large: u32,
+    large_at: u32,
+    queues_at: u32,
+    /// Queue groups in which this shard has the chosen member.
+    pub(super) queues: u16,
+    /// For the plain subscriptions, too?
+    pub(super) plain: bool,
+    /// The publisher wants to know if nobody gets it.
+    pub(super) answer: bool,
+    /// How often it was passed on because a queue group's member was gone.
+    pub(super) hops: u8,
+}
+
+/// What a batch needs to know besides the message.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressing<'a> {
+    /// See [`Delivery`].
+    pub plain: bool,
+    /// Names of the queue groups.
+    pub queues: &'a [Arc<[u8]>],
+    /// See [`Delivery`].
+    pub answer: bool,
+    /// See [`Delivery`].
+    pub hops: u8,
+}
+
+/// Deliveries of one turn from one shard to another; owns all that it needs, but for large messages, which it shares.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    entries: Vec<Delivery>,
+    bytes: Vec<u8>,
+    large: Vec<Large>,
+    large_bytes: u64,
+}
+
+impl Deliveries {
+    /// Appends a message.
+    pub fn push(&mut self, message: &Message<'_>, origin: Origin, to: Addressing<'_>) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(message.subject);
+        let (large, large_at) = match message.large {
+            Some((data, offset)) => {
+                self.large.push(Arc::clone(data));
+                self.large_bytes += data.len() as u64;
+                (self.large.len(), offset)
+            }
+            None => {
+                self.bytes.extend_from_slice(message.tail);
+                (0, 0)
+            }
+        };
+        let queues_at = self.bytes.len();
+        for name in to.queues {
+            self.bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
+            self.bytes.extend_from_slice(name);
+        }
+        // A batch is sent long before 4 GiB, and no operation is longer.
+        self.entries.push(Delivery {
+            account: message.account,
+            origin,
+            at: at as u32,
+            subject_len: message.subject.len() as u32,
+            tail_len: message.tail.len() as u32,
+            reply_len: message.reply_len as u32,
+            header_len: message.header_len as u32,
+            body_len: message.body_len as u32,
+            large: large as u32,
+            large_at: large_at as u32,
+            queues_at: queues_at as u32,
+            queues: to.queues.len() as u16,
+            plain: to.plain,
+            answer: to.answer,
+            hops: to.hops,
+        });
+    }
+
+    /// Bytes that it keeps alive.
+    pub fn weight(&self) -> u64 {
+        (self.bytes.len() + self.entries.len() * size_of::<Delivery>()) as u64 + self.large_bytes
+    }
+
+    /// True without messages.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The messages in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Delivery, Message<'_>)> {
+        self.entries.iter().filter_map(|entry| Some((*entry, self.message(entry)?)))
+    }
+
+    fn message(&self, entry: &Delivery) -> Option<Message<'_>> {
+        let (at, subject_len, tail_len) = (entry.at as usize, entry.subject_len as usize, entry.tail_len as usize);
+        let subject = self.bytes.get(at..at + subject_len)?;
+        let large = match (entry.large as usize).checked_sub(1) {
+            Some(index) => Some((self.large.get(index)?, entry.large_at as usize)),
+            None => None,
+        };
+        let tail = match large {
+            Some((data, offset)) => data.get(offset..offset + tail_len)?,
+            None => self.bytes.get(at + subject_len..at + subject_len + tail_len)?,
+        };
+        Some(Message {
+            account: entry.account,
+            subject,
+            tail,
+            reply_len: entry.reply_len as usize,
+            header_len: entry.header_len as usize,
+            body_len: entry.body_len as usize,
+            large,
+        })
+    }
+
+    /// Names of a delivery's queue groups.
+    pub fn queue_names(&self, entry: &Delivery) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.bytes.get(entry.queues_at as usize..).unwrap_or(&[]);
+        (0..entry.queues).map_while(move |_| {
+            let (length, behind) = rest.split_first_chunk::<4>()?;
+            let (name, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = behind;
+            Some(name)
+        })
+    }
+
+    /// Ready for the next turn, with its buffers.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes.clear();
+        self.large.clear();
+        self.large_bytes = 0;
+    }
+
+    /// Bytes of its buffers.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Delivery>()
+    }
+}
+
+/// Small matters between shards; none of them needs credit.
+#[derive(Debug)]
+pub enum Control {
+    /// A connection that the publisher feeds is behind.
+    Stall {
+        /// The publisher.
+        publisher: Key,
+        /// How long it should rest, in milliseconds.
+        milliseconds: u64,
+    },
+    /// A request reached nobody on the shard that should have had the responder.
+    Nobody {
+        /// The publisher.
+        publisher: Key,
+        /// Account of the request.
+        account: AccountId,
+        /// Subject of the request.
+        subject: Box<[u8]>,
+        /// Where the publisher waits for the reply.
+        reply: Box<[u8]>,
+    },
+    /// Compare a password with a hash; for the service thread.
+    Verify {
+        /// The connection that waits.
+        connection: Key,
+        /// What to compare.
+        verification: Verification,
+    },
+    /// The answer.
+    Verified {
+        /// The connection that waits.
+        connection: Key,
+        /// Credential as logs name it, if it fits.
+        credential: Option<Box<str>>,
+    },
+    /// Close everything and end.
+    Shutdown,
+}
+
+/// What leaves a shard's core at the end of a turn.
+#[derive(Debug)]
+pub enum Mail {
+    /// Messages.
+    Deliveries(Deliveries),
+    /// A small matter.
+    Control(Control),
+}

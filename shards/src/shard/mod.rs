@@ -1,0 +1,564 @@
+//! The core of one shard: events in, effects out; no sockets, no clock, no threads.
+//!
+//! The driver calls, in a turn: [`Shard::begin_turn`], then [`Shard::receive`] for mail of other shards, [`Shard::fill`] and [`Shard::act`]
+//! for readable connections, [`Shard::run_timers`]; then it sends what [`Shard::outbox`] holds, and only then lets [`Shard::flush`] write
+//! what [`Shard::dirty`] names. That order is what keeps the flush barrier and causal order: whatever a client is told in a turn, the
+//! parcels that were made before it are in their inboxes.
+//!
+//! * [`operations`]: what a client's operations do.
+//! * [`delivery`]: from a message and a plan to frames in out-buffers and entries in parcels.
+//! * [`mail`], [`outbox`]: what shards tell each other.
+//! * [`timers`]: pings, deadlines, stalls.
+
+mod delivery;
+pub mod mail;
+mod operations;
+mod outbox;
+mod session;
+pub mod timers;
+mod trace;
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use slab::Slab;
+
+use self::mail::{Control, Deliveries, Mail};
+pub use self::outbox::{Outbox, Pressure};
+use self::timers::{Timer, Timers};
+use crate::account::AccountId;
+use crate::config::{Auth, Config};
+use crate::connection::{Blocked, BufferPool, CloseReason, Closing, Connection, Flushed, Key, Pause};
+use crate::interest::keys::Hasher;
+use crate::interest::{Directory, LocalInterest, PlanCache, Sources, SubId};
+use crate::protocol::frame;
+
+/// Most bytes taken from one socket in one read.
+pub const READ_BYTES: usize = 64 * 1024;
+/// Larger operations are read into a buffer of their own, which all receivers share.
+const LARGE_OPERATION: usize = 32 * 1024;
+/// Most bytes of a large operation taken in one read.
+const LARGE_READ_BYTES: usize = 256 * 1024;
+/// Frames that many connections get alike, gathered in one turn, before the turn should end.
+const ARENA_BYTES: usize = 1024 * 1024;
+/// Most that a publisher is stalled for the bytes of one read, in milliseconds.
+const STALL_BUDGET_MS: u64 = 10;
+/// At most this long is a repeated complaint about the same thing kept out of the log, in milliseconds.
+const COMPLAINT_INTERVAL_MS: u64 = 1000;
+
+/// Everything but the plan cache, which is borrowed while a message is delivered.
+#[derive(Debug)]
+pub(crate) struct Core {
+    id: u16,
+    config: Arc<Config>,
+    connections: Slab<Connection>,
+    generation: u32,
+    local: LocalInterest,
+    directory: Arc<Directory>,
+    hasher: Hasher,
+    outbox: Outbox,
+    pool: BufferPool,
+    arena: Vec<u8>,
+    scratch: Vec<u8>,
+    timers: Timers,
+    dirty: Vec<Key>,
+    closing: Vec<Key>,
+    resumed: Vec<Key>,
+    waiting_for_credit: Vec<(u16, Key)>,
+    stalled_by: Vec<(Key, Key)>,
+    expired: Vec<SubId>,
+    /// What the publisher whose bytes are acted on must wait for.
+    pressure: Option<Pause>,
+    wants_flush: bool,
+    complaints: HashMap<String, u64>,
+    now: u64,
+    rng: fastrand::Rng,
+    counters: Counters,
+}
+
+/// What a shard counts; slow paths included.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Connections closed because they could not keep up.
+    pub slow_consumers: u64,
+    /// Connections closed because they did not answer pings.
+    pub stale_connections: u64,
+    /// Stalls of publishers.
+    pub stalls: u64,
+    /// Messages dropped because a connection was behind and `no_fast_producer_stall` is set.
+    pub dropped: u64,
+    /// Messages for a queue group passed on because the member was gone.
+    pub rescued: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Shard {
+    cache: PlanCache,
+    core: Core,
+    chunk: Vec<u8>,
+    filled: usize,
+}
+
+/// What came of an attempt to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// Bytes are there to act on, and the socket may have more.
+    More,
+    /// Bytes are there to act on (at least from before), and the socket has no more for now.
+    Drained,
+    /// Not now: the connection is paused, or gone.
+    Paused,
+}
+
+impl Shard {
+    /// A shard without connections. `seed` is for its random choices.
+    pub fn new(id: usize, config: Arc<Config>, directory: Arc<Directory>, seed: u64) -> Self {
+        let shards = config.shards.count;
+        let core = Core {
+            id: id as u16,
+            connections: Slab::new(),
+            generation: 0,
+            local: LocalInterest::new(id, Arc::clone(&directory)),
+            hasher: directory.hasher().clone(),
+            directory,
+            // One more than there are shards: the service thread.
+            outbox: Outbox::new(shards + 1),
+            pool: BufferPool::default(),
+            arena: Vec::new(),
+            scratch: Vec::new(),
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            closing: Vec::new(),
+            resumed: Vec::new(),
+            waiting_for_credit: Vec::new(),
+            stalled_by: Vec::new(),
+            expired: Vec::new(),
+            pressure: None,
+            wants_flush: false,
+            complaints: HashMap::new(),
+            now: 0,
+            rng: fastrand::Rng::with_seed(seed),
+            counters: Counters::default(),
+            config,
+        };
+        Shard { cache: PlanCache::default(), core, chunk: vec![0; 2 * READ_BYTES], filled: 0 }
+    }
+
+    /// A new turn at this time (milliseconds of any clock that does not go back).
+    pub fn begin_turn(&mut self, now: u64) {
+        self.core.now = now;
+    }
+
+    /// A connection came. `refused`: there are too many. Says INFO.
+    pub fn open(&mut self, cid: u64, peer: SocketAddr, refused: bool) -> Key {
+        self.core.open(cid, peer, refused)
+    }
+
+    /// Reads what a connection has, once.
+    pub fn fill(&mut self, key: Key, read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> Filled {
+        self.filled = 0;
+        let Some(connection) = self.core.connection(key) else { return Filled::Paused };
+        if connection.pause.is_some() || connection.closing.is_some() {
+            return Filled::Paused;
+        }
+        let result = match &mut connection.input.large {
+            Some((buffer, needed)) => {
+                let from = buffer.len();
+                let wanted = (*needed - from).min(LARGE_READ_BYTES);
+                if buffer.capacity() < from + wanted {
+                    // Grows with what came, not with what was announced.
+                    buffer.reserve_exact((*needed).min(from * 2 + wanted) - from);
+                }
+                buffer.resize(from + wanted, 0);
+                let result = read(buffer.get_mut(from..).unwrap_or(&mut []));
+                buffer.truncate(from + result.as_ref().copied().unwrap_or(0).min(wanted));
+                result.map(|read| (read, read == wanted))
+            }
+            None => {
+                let rest = std::mem::take(&mut connection.input.rest);
+                let room = self.chunk.len() - rest.len();
+                if let Some(place) = self.chunk.get_mut(..rest.len()) {
+                    place.copy_from_slice(&rest);
+                }
+                self.filled = rest.len();
+                if rest.len() >= READ_BYTES {
+                    // A pause left so much that it must be acted on first.
+                    return Filled::More;
+                }
+                let wanted = room.min(READ_BYTES);
+                let result = read(self.chunk.get_mut(rest.len()..rest.len() + wanted).unwrap_or(&mut []));
+                result.map(|read| {
+                    self.filled += read;
+                    (read, read == wanted)
+                })
+            }
+        };
+        match result {
+            Ok((0, _)) => {
+                connection.flags.end_of_input = true;
+                Filled::Drained
+            }
+            Ok((_, full)) => {
+                connection.stalled = 0;
+                if full { Filled::More } else { Filled::Drained }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Filled::Drained,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Filled::More,
+            Err(_) => {
+                // What came before the error was acted on when it came; what is incomplete now stays so.
+                self.core.close(key, Closing::Now(CloseReason::ReadError));
+                self.filled = 0;
+                Filled::Drained
+            }
+        }
+    }
+
+    /// Acts on what [`fill`](Self::fill) got.
+    pub fn act(&mut self, key: Key) {
+        if let Some(connection) = self.core.connection(key)
+            && let Some((buffer, needed)) = connection.input.large.take()
+        {
+            if buffer.len() < needed {
+                connection.input.large = Some((buffer, needed));
+            } else {
+                let large = Arc::new(buffer);
+                self.process(key, &large, Some(&large));
+            }
+        } else if self.filled > 0 {
+            let chunk = std::mem::take(&mut self.chunk);
+            let input = chunk.get(..self.filled).unwrap_or(&chunk);
+            let consumed = self.process(key, input, None);
+            if let Some(rest) = input.get(consumed..)
+                && !rest.is_empty()
+                && let Some(connection) = self.core.connection(key)
+            {
+                connection.input.rest = rest.to_vec();
+            }
+            self.chunk = chunk;
+            self.filled = 0;
+        }
+        if let Some(connection) = self.core.connection(key)
+            && connection.flags.end_of_input
+            && connection.pause.is_none()
+        {
+            self.core.close(key, Closing::Flush(CloseReason::ClientClosed));
+        }
+    }
+
+    /// Is there nothing more to read from this connection?
+    pub fn at_end(&mut self, key: Key) -> bool {
+        self.core.connection(key).is_none_or(|found| found.flags.end_of_input || found.closing.is_some())
+    }
+
+    /// Mail from another shard. Gives back the bytes that are no longer kept alive.
+    pub fn receive(&mut self, from: usize, mail: Mail) {
+        match mail {
+            Mail::Deliveries(batch) => self.deliver_batch(batch),
+            Mail::Control(control) => self.control(from, control),
+        }
+    }
+
+    fn deliver_batch(&mut self, batch: Deliveries) {
+        for (entry, message) in batch.iter() {
+            self.deliver_from_lane(&batch, &entry, &message);
+        }
+        self.core.outbox.recycle(batch);
+    }
+
+    fn control(&mut self, _from: usize, control: Control) {
+        match control {
+            Control::Stall { publisher, milliseconds } => self.core.stall(publisher, milliseconds, None),
+            Control::Nobody { publisher, account, subject, reply } => {
+                self.nobody_there(publisher, account, &subject, &reply);
+            }
+            Control::Verified { connection, credential } => self.core.verified(connection, credential),
+            Control::Verify { .. } => {}
+            Control::Shutdown => self.core.close_all(CloseReason::ServerShutdown),
+        }
+    }
+
+    /// Acts on all timers that are due.
+    pub fn run_timers(&mut self) {
+        while let Some((key, timer)) = self.core.timers.pop(self.core.now) {
+            self.core.timer(key, timer);
+        }
+    }
+
+    /// When the next timer is due.
+    pub fn next_timer(&self) -> Option<u64> {
+        self.core.timers.next()
+    }
+
+    /// What is to be sent to other shards. The target after the last shard is the service thread.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.core.outbox
+    }
+
+    /// Should the turn end early, because much waits to be written?
+    pub fn wants_flush(&self) -> bool {
+        self.core.wants_flush || self.core.arena.len() > ARENA_BYTES
+    }
+
+    /// Credit towards a shard came back: who waited for it goes on.
+    pub fn credit_returned(&mut self, target: usize) {
+        self.core.outbox.set_exhausted(target, false);
+        let core = &mut self.core;
+        let mut waiting = std::mem::take(&mut core.waiting_for_credit);
+        waiting.retain(|&(wanted, key)| {
+            if usize::from(wanted) == target {
+                core.resume(key);
+            }
+            usize::from(wanted) != target
+        });
+        core.waiting_for_credit = waiting;
+    }
+
+    /// Connections that may go on reading or have input left to act on.
+    pub fn take_resumed(&mut self, out: &mut Vec<Key>) {
+        out.append(&mut self.core.resumed);
+    }
+
+    /// Connections with something new to write, or with something in the arena.
+    pub fn take_dirty(&mut self, out: &mut Vec<Key>) {
+        out.append(&mut self.core.dirty);
+    }
+
+    /// Writes what waits for a connection, unless its socket is known to be full and `writable` is false.
+    pub fn flush(&mut self, key: Key, writable: bool, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) {
+        self.core.flush(key, writable, write);
+    }
+
+    /// The turn's frames are written or kept: the arena is free.
+    pub fn end_turn(&mut self) {
+        let core = &mut self.core;
+        core.arena.clear();
+        if core.arena.capacity() > 4 * ARENA_BYTES {
+            core.arena.shrink_to(ARENA_BYTES);
+        }
+        core.wants_flush = false;
+    }
+
+    /// Connections that are to be closed now; the driver drops their sockets and forgets them with [`remove`](Self::remove).
+    pub fn take_closed(&mut self, out: &mut Vec<Key>) {
+        let core = &mut self.core;
+        let connections = &core.connections;
+        core.closing.retain(|key| {
+            let Some(connection) = connections.get(key.index as usize).filter(|found| found.key == *key) else {
+                return false;
+            };
+            let done = match connection.closing {
+                Some(Closing::Flush(_)) => connection.out.is_empty(),
+                _ => true,
+            };
+            if done {
+                out.push(*key);
+            }
+            !done
+        });
+    }
+
+    /// Forgets a connection whose socket is gone.
+    pub fn remove(&mut self, key: Key) {
+        if self.core.connection(key).is_some()
+            && let Some(mut connection) = self.core.connections.try_remove(key.index as usize)
+        {
+            connection.out.clear(&mut self.core.pool);
+        }
+    }
+
+    /// The socket said that the connection is broken.
+    pub fn broken(&mut self, key: Key, reason: CloseReason) {
+        self.core.close(key, Closing::Now(reason));
+    }
+
+    /// Number of connections.
+    pub fn connections(&self) -> usize {
+        self.core.connections.len()
+    }
+
+    /// Keeps one of the partitions that this shard owns in shape.
+    pub fn upkeep(&mut self, partition: usize) {
+        self.core.directory.upkeep(partition);
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.core.counters
+    }
+}
+
+impl Core {
+    fn connection(&mut self, key: Key) -> Option<&mut Connection> {
+        self.connections.get_mut(key.index as usize).filter(|connection| connection.key == key)
+    }
+
+    fn sources(&self, account: AccountId) -> Sources<'_> {
+        Sources { local: &self.local, directory: &self.directory, account, shard: usize::from(self.id) }
+    }
+
+    fn needs_credentials(&self) -> bool {
+        !matches!(self.config.auth, Auth::Open)
+    }
+
+    /// Appends bytes for a connection.
+    fn tell(&mut self, key: Key, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(key.index as usize).filter(|found| found.key == key) else {
+            return;
+        };
+        connection.out.append(&mut self.pool, bytes);
+        mark_dirty(&mut self.dirty, connection);
+    }
+
+    /// Tells a connection what is wrong.
+    fn tell_error(&mut self, key: Key, text: &str) {
+        let mut line = std::mem::take(&mut self.scratch);
+        line.clear();
+        frame::write_error(&mut line, text.as_bytes());
+        self.tell(key, &line);
+        self.scratch = line;
+        if self.config.trace.enabled {
+            self.trace_line(key, "->>", &format!("-ERR {text}"));
+        }
+    }
+
+    /// Lets a connection end; its interest ends at once.
+    fn close(&mut self, key: Key, closing: Closing) {
+        let now = self.now;
+        let Some(connection) = self.connection(key) else { return };
+        match connection.closing {
+            Some(Closing::Now(_)) => return,
+            Some(Closing::Flush(reason)) => {
+                if let Closing::Now(_) = closing {
+                    connection.closing = Some(Closing::Now(reason));
+                }
+                return;
+            }
+            None => connection.closing = Some(closing),
+        }
+        if let Closing::Flush(_) = closing
+            && connection.blocked.is_none()
+        {
+            mark_dirty(&mut self.dirty, &mut self.connections[key.index as usize]);
+        }
+        let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
+        self.timers.set(deadline, key, Timer::Write);
+        self.closing.push(key);
+        self.drop_subscriptions(key);
+        if let Some(connection) = self.connections.get_mut(key.index as usize) {
+            connection.input = Default::default();
+            connection.pause = None;
+            log::debug!("{} - Client connection closed: {}", connection.label(), closing.reason());
+        }
+        self.release_stalled_by(key);
+    }
+
+    fn drop_subscriptions(&mut self, key: Key) {
+        let Some(connection) = self.connection(key) else { return };
+        let account = connection.account;
+        for id in std::mem::take(&mut connection.subscriptions) {
+            self.local.unsubscribe(account, id);
+        }
+    }
+
+    fn close_all(&mut self, reason: CloseReason) {
+        let keys: Vec<Key> = self.connections.iter().map(|(_, connection)| connection.key).collect();
+        for key in keys {
+            self.close(key, Closing::Flush(reason));
+        }
+    }
+
+    fn resume(&mut self, key: Key) {
+        if let Some(connection) = self.connection(key)
+            && connection.pause.take().is_some()
+        {
+            self.resumed.push(key);
+        }
+    }
+
+    /// A publisher rests for a while because `by` (if it is on this shard) is behind.
+    fn stall(&mut self, publisher: Key, milliseconds: u64, by: Option<Key>) {
+        let now = self.now;
+        let Some(connection) = self.connection(publisher) else { return };
+        if connection.stalled >= STALL_BUDGET_MS || connection.closing.is_some() || connection.pause.is_some() {
+            return;
+        }
+        connection.stalled += milliseconds;
+        let until = now + milliseconds;
+        connection.pause = Some(Pause::Stall { until });
+        self.counters.stalls += 1;
+        self.timers.set(until, publisher, Timer::Resume);
+        if let Some(by) = by {
+            self.stalled_by.push((by, publisher));
+        }
+    }
+
+    /// Whoever rests because of this connection goes on.
+    fn release_stalled_by(&mut self, by: Key) {
+        if self.stalled_by.is_empty() {
+            return;
+        }
+        let mut stalled = std::mem::take(&mut self.stalled_by);
+        stalled.retain(|&(slow, publisher)| {
+            if slow == by
+                && let Some(connection) = self.connection(publisher)
+                && matches!(connection.pause, Some(Pause::Stall { .. }))
+            {
+                self.resume(publisher);
+            }
+            slow != by
+        });
+        self.stalled_by = stalled;
+    }
+
+    fn flush(&mut self, key: Key, writable: bool, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(key.index as usize).filter(|found| found.key == key) else {
+            return;
+        };
+        connection.flags.dirty = false;
+        if let Some(Closing::Now(_)) = connection.closing {
+            return;
+        }
+        if connection.blocked.is_some() && !writable {
+            connection.out.keep(&self.arena, &mut self.pool);
+            return;
+        }
+        let limit = self.config.limits.max_pending;
+        match connection.out.flush(&self.arena, &mut self.pool, write) {
+            Ok((_, Flushed::Done)) => connection.blocked = None,
+            Ok((written, Flushed::Blocked)) => {
+                connection.out.keep(&self.arena, &mut self.pool);
+                let pending = connection.out.pending();
+                match &mut connection.blocked {
+                    Some(blocked) if written < blocked.batch => {
+                        blocked.batch -= written;
+                        blocked.progress |= written > 0;
+                    }
+                    state => {
+                        *state = Some(Blocked { since: now, batch: pending, progress: false });
+                        let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
+                        self.timers.set(deadline, key, Timer::Write);
+                    }
+                }
+            }
+            Err(_) => {
+                self.close(key, Closing::Now(CloseReason::WriteError));
+                return;
+            }
+        }
+        if connection.flags.gated && connection.out.pending() <= limit / 4 * 3 {
+            connection.flags.gated = false;
+            self.release_stalled_by(key);
+        }
+    }
+}
+
+fn mark_dirty(dirty: &mut Vec<Key>, connection: &mut Connection) {
+    if !connection.flags.dirty {
+        connection.flags.dirty = true;
+        dirty.push(connection.key);
+    }
+}

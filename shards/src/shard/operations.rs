@@ -1,0 +1,384 @@
+//! What a client's operations do.
+
+use super::mail::{Message, Origin};
+use super::trace::Quoted;
+use super::{COMPLAINT_INTERVAL_MS, Core, LARGE_OPERATION, Shard};
+use crate::connection::{CloseReason, Closing, Key, Large, Pause};
+use crate::interest::{NewSubscription, SubId};
+use crate::protocol::client::{ClientOp, ParseError, ParserLimits, Publish, Step};
+use crate::subject;
+
+/// A queue group of this name is the server's own.
+const RESERVED_QUEUE: &[u8] = b"_sys_";
+
+impl Shard {
+    /// Acts on all complete operations in `input`; answers how many bytes are done with. `large`: the input is one operation in a buffer
+    /// that may be shared.
+    pub(super) fn process(&mut self, key: Key, input: &[u8], large: Option<&Large>) -> usize {
+        let mut at = 0;
+        let Some(mut limits) = self.core.parser_limits(key) else { return input.len() };
+        while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
+            let Some(connection) = self.core.connection(key) else { return input.len() };
+            if connection.closing.is_some() {
+                return input.len();
+            }
+            if connection.pause.is_some() {
+                break;
+            }
+            if !connection.flags.spoke {
+                connection.flags.spoke = true;
+                if !matches!(rest.first(), Some(b'C' | b'c')) {
+                    self.core.refuse_before_connect(key);
+                    return input.len();
+                }
+            }
+            match connection.parser.next(rest, &limits) {
+                Step::Op { op: ClientOp::Pub(publish), consumed } => {
+                    at += consumed;
+                    self.publish(key, &publish, large.map(|large| (large, at)));
+                    if let Some(pause) = self.core.pressure.take() {
+                        self.core.pause(key, pause);
+                    }
+                }
+                Step::Op { op, consumed } => {
+                    at += consumed;
+                    self.core.operate(key, op);
+                    match self.core.parser_limits(key) {
+                        Some(new) => limits = new,
+                        None => return input.len(),
+                    }
+                }
+                Step::Skipped { consumed } => at += consumed,
+                Step::Incomplete { needed, publish_subject } => {
+                    if let Some(subject) = publish_subject
+                        && connection.options.pedantic
+                        && !connection.flags.complained
+                        && !subject::is_publishable_literal(subject)
+                    {
+                        // Said here and again when the payload is there, as the reference does.
+                        connection.flags.complained = true;
+                        self.core.tell_error(key, "Invalid Publish Subject");
+                    }
+                    if let Some(needed) = needed.filter(|needed| *needed > LARGE_OPERATION)
+                        && let Some(connection) = self.core.connection(key)
+                    {
+                        connection.input.large = Some((rest.to_vec(), needed));
+                        return input.len();
+                    }
+                    break;
+                }
+                Step::Error(error) => {
+                    self.core.parse_error(key, &error);
+                    return input.len();
+                }
+            }
+        }
+        at
+    }
+
+    /// One message from a client: checks, then delivery (client-protocol.md §3.4).
+    fn publish(&mut self, key: Key, publish: &Publish<'_>, large: Option<(&Large, usize)>) {
+        let Shard { cache, core, .. } = self;
+        let now = core.now;
+        if core.config.trace.enabled {
+            let name = if publish.header_text.is_some() { "HPUB" } else { "PUB" };
+            core.trace_operation(key, name, publish.args);
+            core.trace_payload(key, "<<-", publish.body, publish.header_len);
+        }
+        let Some(connection) = core.connection(key) else { return };
+        connection.received.messages += 1;
+        connection.received.bytes += publish.body.len() as u64;
+        connection.last_active = now;
+        connection.flags.complained = false;
+        let (verbose, pedantic) = (connection.options.verbose, connection.options.pedantic);
+        let (account, echo) = (connection.account, connection.flags.echo);
+        if pedantic && !subject::is_publishable_literal(publish.subject) {
+            core.tell_error(key, "Invalid Publish Subject");
+        }
+        if is_reserved_subject(publish.subject) {
+            core.violation(key, "Publish", " to ", publish.subject);
+            return;
+        }
+        if let Some(reply) = publish.reply
+            && is_reserved_reply(reply)
+        {
+            core.violation(key, "Publish", " with Reply of ", reply);
+            return;
+        }
+        if verbose {
+            core.ok(key);
+        }
+        let mut rewritten = Vec::new();
+        let (tail, large) = match publish.tail {
+            // The tail is the end of the operation, wherever that lies.
+            Some(tail) => (tail, large.map(|(data, end)| (data, end.saturating_sub(tail.len())))),
+            None => {
+                publish.write_tail(&mut rewritten);
+                (&rewritten[..], None)
+            }
+        };
+        let message = Message {
+            account,
+            subject: publish.subject,
+            tail,
+            reply_len: publish.reply.map_or(0, <[u8]>::len),
+            header_len: publish.header_len,
+            body_len: publish.body.len(),
+            large,
+        };
+        let origin = Origin { shard: core.id, connection: key, echo };
+        let plan = cache.get(&core.sources(account), &core.hasher, publish.subject);
+        core.deliver(plan, &message, origin);
+    }
+}
+
+fn is_reserved_subject(subject: &[u8]) -> bool {
+    match subject.first() {
+        Some(b'_') => subject.len() > 5 && subject.starts_with(b"_GR_."),
+        Some(b'$') => (subject.len() > 4 && subject.starts_with(b"$GR.")) || subject.starts_with(b"$NRG."),
+        _ => false,
+    }
+}
+
+fn is_reserved_reply(reply: &[u8]) -> bool {
+    match reply.first() {
+        Some(b'_') => reply.starts_with(b"_R_.") || (reply.len() > 5 && reply.starts_with(b"_GR_.")),
+        Some(b'$') => {
+            (reply.len() > 4 && reply.starts_with(b"$GR.")) || (reply.len() > 8 && reply.starts_with(b"$JS.ACK."))
+        }
+        _ => false,
+    }
+}
+
+impl Core {
+    fn parser_limits(&mut self, key: Key) -> Option<ParserLimits> {
+        let limits = &self.config.limits;
+        let (max_control_line, max_payload) = (limits.max_control_line, limits.max_payload);
+        let headers = self.connection(key)?.flags.headers;
+        Some(ParserLimits { max_control_line, max_payload, headers })
+    }
+
+    fn pause(&mut self, key: Key, pause: Pause) {
+        let Some(connection) = self.connection(key) else { return };
+        if connection.closing.is_some() || connection.pause.is_some() {
+            return;
+        }
+        connection.pause = Some(pause);
+        match pause {
+            // The end of this turn is all that it waits for.
+            Pause::Turn => self.resume(key),
+            Pause::Credit { target } => self.waiting_for_credit.push((target, key)),
+            Pause::Stall { .. } | Pause::Verification => {}
+        }
+    }
+
+    fn refuse_before_connect(&mut self, key: Key) {
+        if let Some(connection) = self.connection(key) {
+            log::error!("{} - authentication error", connection.label());
+        }
+        self.tell_error(key, "Authorization Violation");
+        self.close(key, Closing::Flush(CloseReason::AuthenticationFailure));
+    }
+
+    fn parse_error(&mut self, key: Key, error: &ParseError) {
+        let Some(connection) = self.connection(key) else { return };
+        log::error!("{} - {error}", connection.label());
+        let reason = match error {
+            ParseError::ControlLineExceeded => CloseReason::MaxControlLineExceeded,
+            ParseError::PayloadExceeded { .. } => CloseReason::MaxPayloadExceeded,
+            ParseError::UnknownOperation { .. } => CloseReason::ParseError,
+            ParseError::HeadersNotSupported | ParseError::Arguments(_) => CloseReason::ProtocolViolation,
+        };
+        match error.wire_text() {
+            Some(text) => {
+                self.tell_error(key, text);
+                self.close(key, Closing::Flush(reason));
+            }
+            // Without a word, but what was answered before is still written.
+            None => self.close(key, Closing::Flush(reason)),
+        }
+    }
+
+    fn operate(&mut self, key: Key, op: ClientOp<'_>) {
+        let now = self.now;
+        match op {
+            ClientOp::Connect { json } => self.connect(key, json),
+            ClientOp::Sub { args, subject, queue, sid } => {
+                if self.config.trace.enabled {
+                    self.trace_operation(key, "SUB", args);
+                }
+                self.touch(key, now);
+                self.subscribe(key, subject, queue, sid);
+            }
+            ClientOp::Unsub { args, sid, max } => {
+                if self.config.trace.enabled {
+                    self.trace_operation(key, "UNSUB", args);
+                }
+                self.touch(key, now);
+                self.unsubscribe(key, sid, max);
+            }
+            ClientOp::Ping => {
+                if self.config.trace.enabled {
+                    self.trace_line(key, "<<-", "PING");
+                }
+                self.ping(key);
+            }
+            ClientOp::Pong => {
+                if self.config.trace.enabled {
+                    self.trace_line(key, "<<-", "PONG");
+                }
+                if let Some(connection) = self.connection(key) {
+                    connection.pings_out = 0;
+                }
+            }
+            ClientOp::Info { json } => {
+                if let Err(error) = crate::protocol::connect::validate_info(json) {
+                    if let Some(connection) = self.connection(key) {
+                        log::error!("{} - {error}", connection.label());
+                    }
+                    self.close(key, Closing::Flush(CloseReason::ProtocolViolation));
+                }
+            }
+            ClientOp::Err { text } => {
+                if let Some(connection) = self.connection(key) {
+                    log::error!("{} - Client Error {}", connection.label(), String::from_utf8_lossy(text));
+                }
+                self.close(key, Closing::Flush(CloseReason::ParseError));
+            }
+            ClientOp::Ok | ClientOp::Pub(_) => {}
+        }
+    }
+
+    fn touch(&mut self, key: Key, now: u64) {
+        if let Some(connection) = self.connection(key) {
+            connection.last_active = now;
+        }
+    }
+
+    fn ok_if_verbose(&mut self, key: Key) {
+        if self.connection(key).is_some_and(|connection| connection.options.verbose) {
+            self.ok(key);
+        }
+    }
+
+    /// A non-fatal refusal: `-ERR 'Permissions Violation for <what><text>"<subject>"'`.
+    fn violation(&mut self, key: Key, what: &str, text: &str, subject: &[u8]) {
+        let quoted = Quoted(subject);
+        self.complain(key, &format!("{what} Violation - Subject {quoted}"));
+        self.tell_error(key, &format!("Permissions Violation for {what}{text}{quoted}"));
+    }
+
+    /// Logs a client's mistake, the same one once a second at most, whoever makes it.
+    fn complain(&mut self, key: Key, text: &str) {
+        let now = self.now;
+        if self.complaints.get(text).is_some_and(|&at| now.saturating_sub(at) < COMPLAINT_INTERVAL_MS) {
+            return;
+        }
+        if self.complaints.len() >= 256 {
+            self.complaints.retain(|_, at| now.saturating_sub(*at) < COMPLAINT_INTERVAL_MS);
+        }
+        if self.complaints.len() < 1024 {
+            self.complaints.insert(text.to_owned(), now);
+        }
+        if let Some(connection) = self.connection(key) {
+            log::error!("{} - {text}", connection.label());
+        }
+    }
+
+    fn subscribe(&mut self, key: Key, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
+        let limits = &self.config.limits;
+        let (max_tokens, max_subscriptions) = (limits.max_subscription_tokens, limits.max_subscriptions);
+        if queue == Some(RESERVED_QUEUE) {
+            let quoted = Quoted(subject);
+            let sid = String::from_utf8_lossy(sid);
+            self.complain(key, &format!("Subscription Violation - Subject {quoted}, Queue \"_sys_\", SID {sid}"));
+            let text = format!("Permissions Violation for Subscription to {quoted} using queue \"_sys_\"");
+            self.tell_error(key, &text);
+            return;
+        }
+        if max_tokens > 0 && subject::token_count(subject) > max_tokens {
+            let quoted = Quoted(subject);
+            let sid = String::from_utf8_lossy(sid);
+            self.complain(key, &format!("Subscription Violation Too Many Tokens - Subject {quoted}, SID {sid}"));
+            self.tell_error(key, &format!("Permissions Violation for Subscription to {quoted}, too many tokens"));
+            return;
+        }
+        let hash = self.hash_sid(sid);
+        let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
+        if max_subscriptions > 0 && connection.subscriptions.len() >= max_subscriptions {
+            self.complain(key, "maximum subscriptions exceeded");
+            self.tell_error(key, "maximum subscriptions exceeded");
+            return;
+        }
+        if connection.subscription(&self.local, hash, sid).is_none() {
+            if !subject::is_valid_subscription(subject) {
+                self.tell_error(key, "Invalid Subject");
+                return;
+            }
+            let account = connection.account;
+            let new = NewSubscription { account, connection: key.index, subject, queue, sid };
+            let id = self.local.subscribe(new);
+            let (local, hasher) = (&self.local, &self.hasher);
+            let rehash = |id: &SubId| {
+                local
+                    .get(*id)
+                    .map_or(0, |subscription| hasher.hash(crate::account::GLOBAL, subscription.sid.as_bytes()))
+            };
+            connection.subscriptions.insert_unique(hash, id, rehash);
+        }
+        self.ok_if_verbose(key);
+    }
+
+    fn hash_sid(&self, sid: &[u8]) -> u64 {
+        self.hasher.hash(crate::account::GLOBAL, sid)
+    }
+
+    fn unsubscribe(&mut self, key: Key, sid: &[u8], max: Option<u64>) {
+        let hash = self.hash_sid(sid);
+        let connection = self.connections.get(key.index as usize);
+        let id = connection.and_then(|connection| connection.subscription(&self.local, hash, sid));
+        if let Some(id) = id {
+            match (max, self.local.get_mut(id)) {
+                (Some(max), Some(subscription)) if max > u64::from(subscription.delivered) => {
+                    // Nine digits at most, so it fits.
+                    subscription.max = u32::try_from(max).unwrap_or(u32::MAX);
+                }
+                _ => self.remove_subscription(key, id),
+            }
+        }
+        self.ok_if_verbose(key);
+    }
+
+    /// Ends one subscription.
+    pub(super) fn remove_subscription(&mut self, key: Key, id: SubId) {
+        let Some(subscription) = self.local.get(id) else { return };
+        let hash = self.hash_sid(subscription.sid.as_bytes());
+        let Some(connection) = self.connection(key) else { return };
+        let account = connection.account;
+        if let Ok(entry) = connection.subscriptions.find_entry(hash, |found| *found == id) {
+            entry.remove();
+        }
+        // A connection that once had a hundred thousand inboxes need not pay for them for ever.
+        if connection.subscriptions.capacity() > 1024
+            && connection.subscriptions.capacity() / 8 > connection.subscriptions.len()
+        {
+            self.shrink_subscriptions(key);
+        }
+        let gone = self.local.unsubscribe(account, id);
+        if self.config.trace.enabled
+            && let Some(gone) = gone
+        {
+            let sid = String::from_utf8_lossy(gone.sid.as_bytes());
+            self.trace_line(key, "<->", &format!("DELSUB {sid}"));
+        }
+    }
+
+    fn shrink_subscriptions(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
+        let (local, hasher) = (&self.local, &self.hasher);
+        let keep = connection.subscriptions.len() * 2;
+        connection.subscriptions.shrink_to(keep, |id| {
+            local.get(*id).map_or(0, |subscription| hasher.hash(crate::account::GLOBAL, subscription.sid.as_bytes()))
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! What a shard has for the others, gathered until the turn ends.
+
+use super::mail::{Control, Deliveries, Mail};
+
+/// Bytes that one turn gathers for one shard before the publishers that cause them wait for the next turn.
+const TURN_BYTES: u64 = 256 * 1024;
+/// Empty batches kept for reuse, and the largest kept.
+const SPARE_BATCHES: usize = 16;
+const SPARE_CAPACITY: usize = 1024 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Outbox {
+    batches: Vec<Deliveries>,
+    touched: Vec<u16>,
+    controls: Vec<(u16, Control)>,
+    exhausted: Vec<bool>,
+    spare: Vec<Deliveries>,
+}
+
+/// Why a publisher must wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// This turn's batch is large enough.
+    Turn,
+    /// The target's credit is used up.
+    Credit(u16),
+}
+
+impl Outbox {
+    /// For a server of `shards` shards.
+    pub fn new(shards: usize) -> Self {
+        Outbox {
+            batches: (0..shards).map(|_| Deliveries::default()).collect(),
+            touched: Vec::new(),
+            controls: Vec::new(),
+            exhausted: vec![false; shards],
+            spare: Vec::new(),
+        }
+    }
+
+    /// The batch for a shard, and what its publisher must be told.
+    pub fn batch(&mut self, target: u16) -> Option<&mut Deliveries> {
+        let batch = self.batches.get_mut(usize::from(target))?;
+        if batch.is_empty() {
+            self.touched.push(target);
+            if batch.capacity() == 0
+                && let Some(spare) = self.spare.pop()
+            {
+                *batch = spare;
+            }
+        }
+        Some(batch)
+    }
+
+    /// Must who feeds this target wait?
+    pub fn pressure(&self, target: u16) -> Option<Pressure> {
+        let at = usize::from(target);
+        if self.exhausted.get(at).copied().unwrap_or(false) {
+            return Some(Pressure::Credit(target));
+        }
+        self.batches.get(at).is_some_and(|batch| batch.weight() > TURN_BYTES).then_some(Pressure::Turn)
+    }
+
+    /// Leaves a small matter for a shard.
+    pub fn control(&mut self, target: u16, control: Control) {
+        self.controls.push((target, control));
+    }
+
+    /// Leaves a stall for a publisher, unless this turn has one for it already.
+    pub fn control_once(&mut self, target: u16, control: Control) {
+        let same = |other: &Control| match (other, &control) {
+            (Control::Stall { publisher: a, .. }, Control::Stall { publisher: b, .. }) => a == b,
+            _ => false,
+        };
+        if !self.controls.iter().any(|(to, other)| *to == target && same(other)) {
+            self.controls.push((target, control));
+        }
+    }
+
+    /// The driver's word on a target's credit.
+    pub fn set_exhausted(&mut self, target: usize, exhausted: bool) {
+        if let Some(state) = self.exhausted.get_mut(target) {
+            *state = exhausted;
+        }
+    }
+
+    /// Nothing to send?
+    pub fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.controls.is_empty()
+    }
+
+    /// Hands over everything: target, bytes that count against credit, mail.
+    pub fn drain(&mut self, mut send: impl FnMut(usize, u64, Mail)) {
+        for target in self.touched.drain(..) {
+            if let Some(batch) = self.batches.get_mut(usize::from(target)) {
+                let batch = std::mem::take(batch);
+                send(usize::from(target), batch.weight(), Mail::Deliveries(batch));
+            }
+        }
+        for (target, control) in self.controls.drain(..) {
+            send(usize::from(target), 0, Mail::Control(control));
+        }
+    }
+
+    /// Keeps the buffers of a batch that was acted on.
+    pub fn recycle(&mut self, mut batch: Deliveries) {
+        batch.clear();
+        if self.spare.len() < SPARE_BATCHES && batch.capacity() <= SPARE_CAPACITY {
+            self.spare.push(batch);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! A connection's life apart from messages: INFO, CONNECT, PING and PONG, timers.
+
+use std::net::SocketAddr;
+
+use super::mail::Control;
+use super::timers::Timer;
+use super::trace::{GoDuration, Quoted};
+use super::{Core, mark_dirty};
+use crate::auth::{self, Decision};
+use crate::connection::{Blocked, CloseReason, Closing, Connection, Key, Pause};
+use crate::protocol::connect::ConnectOptions;
+use crate::protocol::frame;
+use crate::protocol::info::Info;
+
+/// A new client is pinged soon, so that its round-trip time is known (client-protocol.md §5.1).
+const FIRST_PING_MS: u64 = 2000;
+/// The round-trip time is measured anew after so long.
+const RTT_INTERVAL_MS: u64 = 3600 * 1000;
+/// What INFO's `go` says; clients ignore it, but it was promised to be there.
+const BUILT_WITH: &str = concat!("pinmesh-", env!("CARGO_PKG_VERSION"));
+
+impl Core {
+    pub(super) fn open(&mut self, cid: u64, peer: SocketAddr, refused: bool) -> Key {
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.connections.vacant_entry();
+        let key = Key { index: entry.key() as u32, generation: self.generation };
+        let needs_credentials = !matches!(self.config.auth, crate::config::Auth::Open);
+        entry.insert(Connection::new(key, cid, peer, self.now, !needs_credentials));
+        self.write_info(key, false);
+        if refused {
+            if let Some(connection) = self.connection(key) {
+                log::error!("{} - maximum connections exceeded", connection.label());
+            }
+            self.tell_error(key, "maximum connections exceeded");
+            self.close(key, Closing::Flush(CloseReason::MaxConnectionsExceeded));
+            return key;
+        }
+        if let Some(connection) = self.connection(key) {
+            log::debug!("{} - Client connection created", connection.label());
+        }
+        let limits = &self.config.limits;
+        self.timers.set(self.now + limits.ping_interval.as_millis() as u64, key, Timer::Ping(0));
+        if needs_credentials {
+            self.timers.set(self.now + limits.auth_timeout.as_millis() as u64, key, Timer::Authentication);
+        }
+        key
+    }
+
+    fn write_info(&mut self, key: Key, connect_info: bool) {
+        let needs_credentials = self.needs_credentials();
+        let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
+        let identity = &self.config.identity;
+        let client_ip = connection.peer.ip().to_canonical().to_string();
+        let mut line = std::mem::take(&mut self.scratch);
+        line.clear();
+        Info {
+            server_id: &identity.server_id,
+            server_name: &identity.server_name,
+            version: &identity.version,
+            git_commit: &identity.git_commit,
+            go: BUILT_WITH,
+            host: &identity.host,
+            port: identity.port,
+            headers: self.config.limits.headers,
+            auth_required: needs_credentials,
+            max_payload: self.config.limits.max_payload,
+            client_id: connection.cid,
+            client_ip: &client_ip,
+            connect_info,
+            remote_account: connect_info.then(|| connection.account.name()),
+            ..Info::default()
+        }
+        .write(&mut line);
+        connection.out.append(&mut self.pool, &line);
+        mark_dirty(&mut self.dirty, connection);
+        self.scratch = line;
+    }
+
+    pub(super) fn connect(&mut self, key: Key, json: &[u8]) {
+        if self.config.trace.enabled {
+            let redacted = crate::protocol::connect::redact(json);
+            self.trace_line(key, "<<-", &format!("CONNECT {}", String::from_utf8_lossy(&redacted)));
+        }
+        let Some(connection) = self.connection(key) else { return };
+        if let Err(error) = connection.options.merge(json) {
+            log::error!("{} - {error}", connection.label());
+            self.close(key, Closing::Now(CloseReason::ProtocolViolation));
+            return;
+        }
+        if connection.flags.connected {
+            // A second CONNECT starts from an empty table.
+            self.drop_subscriptions(key);
+        }
+        let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
+        connection.flags.admitted = !matches!(self.config.auth, crate::config::Auth::Open);
+        match auth::decide(&self.config.auth, &connection.options) {
+            Decision::Admit(credential) => self.admit(key, credential),
+            Decision::Refuse => self.refuse(key),
+            Decision::Verify(verification) => {
+                connection.flags.admitted = false;
+                connection.pause = Some(Pause::Verification);
+                let service = self.config.shards.count as u16;
+                self.outbox.control(service, Control::Verify { connection: key, verification });
+            }
+        }
+    }
+
+    /// The service thread compared a password with a hash.
+    pub(super) fn verified(&mut self, key: Key, credential: Option<Box<str>>) {
+        match credential {
+            Some(credential) => self.admit(key, Some(credential)),
+            None => self.refuse(key),
+        }
+        self.resume(key);
+    }
+
+    fn refuse(&mut self, key: Key) {
+        let Some(connection) = self.connection(key) else { return };
+        let who = match (connection.options.user(), connection.options.auth_token()) {
+            (Some(user), _) if !user.is_empty() => format!(" - User {}", Quoted(user.as_bytes())),
+            (_, Some(token)) if !token.is_empty() => " - Token \"[REDACTED]\"".to_owned(),
+            _ => String::new(),
+        };
+        log::error!("{} - authentication error{who}", connection.label());
+        self.tell_error(key, "Authorization Violation");
+        self.close(key, Closing::Flush(CloseReason::AuthenticationFailure));
+    }
+
+    fn admit(&mut self, key: Key, credential: Option<Box<str>>) {
+        let headers_supported = self.config.limits.headers;
+        let Some(connection) = self.connection(key) else { return };
+        let ConnectOptions { protocol, headers, no_responders, echo, verbose, new_account, ref account, .. } =
+            *connection.options;
+        if new_account || account.as_deref().is_some_and(|account| !account.is_empty()) {
+            self.refuse(key);
+            return;
+        }
+        if !(0..=1).contains(&protocol) {
+            log::error!("{} - invalid client protocol", connection.label());
+            self.tell_error(key, "invalid client protocol");
+            self.close(key, Closing::Flush(CloseReason::BadClientProtocolVersion));
+            return;
+        }
+        let headers = headers && headers_supported;
+        if no_responders && !headers {
+            log::error!("{} - no responders requires headers support", connection.label());
+            self.tell_error(key, "no responders requires headers support");
+            self.close(key, Closing::Flush(CloseReason::NoRespondersRequiresHeaders));
+            return;
+        }
+        connection.credential = credential;
+        let first = !connection.flags.connected;
+        connection.flags.connected = true;
+        connection.flags.admitted = true;
+        connection.flags.headers = headers;
+        connection.flags.echo = echo;
+        connection.flags.no_responders = no_responders;
+        if first {
+            connection.ping_epoch += 1;
+            let epoch = connection.ping_epoch;
+            let interval = (self.config.limits.ping_interval.as_millis() as u64).min(FIRST_PING_MS);
+            let spread = self.rng.u64(0..=interval / 5);
+            self.timers.set(self.now + interval + spread, key, Timer::Ping(epoch));
+        }
+        if verbose {
+            self.ok(key);
+        }
+    }
+
+    pub(super) fn ok(&mut self, key: Key) {
+        self.tell(key, frame::OK);
+        if self.config.trace.enabled {
+            self.trace_line(key, "->>", "OK");
+        }
+    }
+
+    pub(super) fn ping(&mut self, key: Key) {
+        self.tell(key, frame::PONG);
+        if self.config.trace.enabled {
+            self.trace_line(key, "->>", "PONG");
+        }
+        let now = self.now;
+        let Some(connection) = self.connection(key) else { return };
+        connection.last_active = now;
+        if connection.flags.connected && !connection.flags.first_pong {
+            connection.flags.first_pong = true;
+            if connection.options.protocol >= 1 {
+                self.write_info(key, true);
+            }
+        }
+    }
+
+    pub(super) fn timer(&mut self, key: Key, timer: Timer) {
+        let now = self.now;
+        let Some(connection) = self.connection(key) else { return };
+        match timer {
+            Timer::Ping(epoch) if connection.ping_epoch == epoch && connection.closing.is_none() => {
+                self.ping_timer(key);
+            }
+            Timer::Ping(_) => {}
+            Timer::Authentication => {
+                let waits = connection.pause == Some(Pause::Verification);
+                if !connection.flags.connected && !waits && connection.closing.is_none() {
+                    log::debug!("{} - Authentication Timeout", connection.label());
+                    self.tell_error(key, "Authentication Timeout");
+                    self.close(key, Closing::Flush(CloseReason::AuthenticationTimeout));
+                }
+            }
+            Timer::Write => self.write_timer(key),
+            Timer::Resume => {
+                if let Some(Pause::Stall { until }) = connection.pause
+                    && until <= now
+                {
+                    self.stalled_by.retain(|&(_, publisher)| publisher != key);
+                    self.resume(key);
+                }
+            }
+        }
+    }
+
+    fn ping_timer(&mut self, key: Key) {
+        let (now, interval) = (self.now, self.config.limits.ping_interval.as_millis() as u64);
+        let ping_max = self.config.limits.ping_max;
+        let Some(connection) = self.connection(key) else { return };
+        let epoch = connection.ping_epoch;
+        let quiet_for = now.saturating_sub(connection.last_active);
+        let measure = connection.last_ping.is_none_or(|at| now.saturating_sub(at) > RTT_INTERVAL_MS);
+        log::debug!("{} - Client Ping Timer", connection.label());
+        if !measure && quiet_for < interval {
+            log::debug!(
+                "{} - Delaying PING due to remote client data or ping {}s ago",
+                connection.label(),
+                quiet_for.div_ceil(1000)
+            );
+        } else if connection.pings_out >= ping_max {
+            log::debug!("{} - Stale Client Connection - Closing", connection.label());
+            self.counters.stale_connections += 1;
+            self.tell_error(key, "Stale Connection");
+            self.close(key, Closing::Flush(CloseReason::StaleConnection));
+            return;
+        } else {
+            connection.pings_out += 1;
+            connection.last_ping = Some(now);
+            self.tell(key, frame::PING);
+            if self.config.trace.enabled {
+                self.trace_line(key, "->>", "PING");
+            }
+        }
+        self.timers.set(now + interval, key, Timer::Ping(epoch));
+    }
+
+    fn write_timer(&mut self, key: Key) {
+        let (now, deadline) = (self.now, self.config.limits.write_deadline);
+        let deadline_ms = deadline.as_millis() as u64;
+        let retry = self.config.limits.write_timeout_retry;
+        let Some(connection) = self.connection(key) else { return };
+        let Some(blocked) = connection.blocked else { return };
+        let waited = now.saturating_sub(blocked.since);
+        if waited < deadline_ms {
+            self.timers.set(blocked.since + deadline_ms, key, Timer::Write);
+            return;
+        }
+        if connection.closing.is_some() {
+            // Its last words were not wanted.
+            connection.closing = connection.closing.map(|closing| Closing::Now(closing.reason()));
+            return;
+        }
+        let admitted = connection.flags.admitted;
+        if retry && blocked.progress {
+            connection.blocked = Some(Blocked { since: now, progress: false, ..blocked });
+            self.timers.set(now + deadline_ms, key, Timer::Write);
+        }
+        if admitted {
+            log::info!(
+                "{} - Slow Consumer Detected: WriteDeadline of {} exceeded with {} total bytes.",
+                self.connections.get(key.index as usize).map(|found| found.label().to_string()).unwrap_or_default(),
+                GoDuration(deadline),
+                blocked.batch
+            );
+            self.counters.slow_consumers += 1;
+        }
+        if !(retry && blocked.progress) {
+            self.close(key, Closing::Now(CloseReason::SlowConsumerWriteDeadline));
+        }
+    }
+}
