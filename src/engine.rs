@@ -23,7 +23,7 @@ pub fn config(
         server_id: server_id.to_owned(),
         server_name: options.server_name.clone().unwrap_or_else(|| server_id.to_owned()),
         version: COMPATIBLE_VERSION.to_owned(),
-        git_commit: option_env!("PINMESH_GIT_COMMIT").unwrap_or_default().to_owned(),
+        git_commit: option_env!("PINMESH_GIT_COMMIT").unwrap_or("0000000").to_owned(),
         host,
         port,
     };

@@ -5,10 +5,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
+pub mod auth;
 pub mod config;
 pub mod connection;
+mod driver;
 pub mod interest;
 pub mod lane;
 pub mod protocol;
 pub mod server;
+mod service;
+pub mod shard;
 pub mod subject;

@@ -1,8 +1,34 @@
 //! The engine as the program sees it: bind, start, shut down.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
-use crate::config::Config;
+use core_affinity::CoreId;
+use crossbeam_channel::{Sender, bounded, unbounded};
+use mio::Poll;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::{Config, MAX_SHARDS, ShardLayout};
+use crate::driver::{self, Acceptor, Bell, Driver, Shared};
+use crate::interest::Directory;
+use crate::lane::gauge::Gauges;
+use crate::lane::mesh;
+use crate::service::{Order, Service};
+use crate::shard::Shard;
+
+/// Connections that may wait to be accepted; the kernel cuts it to its own limit.
+const BACKLOG: i32 = 4096;
+/// The reference's own clients per account take the numbers before.
+const FIRST_CID: u64 = 5;
+/// What all other shards together may have in flight to one shard.
+const INBOX_BYTES: u64 = 64 * 1024 * 1024;
+/// Less credit than some turns' worth would make every turn wait.
+const MIN_CREDIT_BYTES: u64 = 1024 * 1024;
+/// More credit than this only adds latency.
+const MAX_CREDIT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +61,28 @@ impl Listener {
     /// Binds `host:port`; port 0 lets the kernel choose. Fails when another server has the port.
     pub fn bind(host: &str, port: u16) -> Result<Listener, StartError> {
         let error = |source| StartError::Bind { address: format!("{host}:{port}"), source };
-        let socket = TcpListener::bind((host, port)).map_err(error)?;
-        Ok(Listener { socket })
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for address in (host, port).to_socket_addrs().map_err(error)? {
+            match Self::bind_address(address) {
+                Ok(socket) => return Ok(Listener { socket }),
+                Err(error) => last = error,
+            }
+        }
+        Err(error(last))
+    }
+
+    fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart on the same port need not wait for old connections to time out; a second server still fails.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 }
@@ -48,15 +90,90 @@ impl Listener {
 /// The running shards.
 #[derive(Debug)]
 pub struct Server {
-    _listener: Listener,
+    orders: Sender<Order>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
     /// Starts one thread per shard and begins to accept.
-    pub fn start(_config: Config, listener: Listener) -> Result<Server, StartError> {
-        Ok(Server { _listener: listener })
+    pub fn start(config: Config, listener: Listener) -> Result<Server, StartError> {
+        let count = config.shards.count.clamp(1, MAX_SHARDS);
+        let failed = |shard| move |source| StartError::Shard { shard, source };
+        let mut polls = Vec::with_capacity(count);
+        let mut bells = Vec::with_capacity(count + 1);
+        for shard in 0..count {
+            let poll = Poll::new().map_err(failed(shard))?;
+            bells.push(Bell::Poll(mio::Waker::new(poll.registry(), driver::WAKER).map_err(failed(shard))?));
+            polls.push(poll);
+        }
+        let (bell, rung) = bounded(1);
+        bells.push(Bell::Service(bell));
+        let (orders, received) = unbounded();
+
+        let mut random = fastrand::Rng::new();
+        let directory = Arc::new(Directory::new(count, random.u64(..)));
+        let shared = Arc::new(Shared {
+            gauges: Gauges::new(count),
+            start: Instant::now(),
+            max_connections: config.limits.max_connections,
+            spin: config.shards.spin,
+        });
+        let config = Arc::new(Config { shards: ShardLayout { count, ..config.shards.clone() }, ..config });
+        let mut endpoints = mesh(bells, credit_bytes(count));
+        let service = endpoints.pop();
+        let mut acceptor = Some(Acceptor::new(mio::net::TcpListener::from_std(listener.socket), FIRST_CID));
+        let mut drivers = Vec::with_capacity(count);
+        for (number, (endpoint, poll)) in endpoints.into_iter().zip(polls).enumerate() {
+            let shard = Shard::new(number, Arc::clone(&config), Arc::clone(&directory), random.u64(..));
+            let driver = Driver::new(shard, endpoint, Arc::clone(&shared), poll, acceptor.take());
+            drivers.push(driver.map_err(failed(number))?);
+        }
+
+        let mut server = Server { orders, threads: Vec::new() };
+        let core_of = |number: usize| config.shards.cores.get(number % config.shards.cores.len().max(1)).copied();
+        for (number, driver) in drivers.into_iter().enumerate() {
+            let core = core_of(number);
+            let work = move || run_shard(number, core, driver);
+            server.spawn(format!("shard-{number}"), work).map_err(failed(number))?;
+        }
+        if let Some(endpoint) = service {
+            let service = Service::new(endpoint, rung, received);
+            server.spawn("service".to_owned(), move || service.run()).map_err(failed(count))?;
+        }
+        Ok(server)
+    }
+
+    fn spawn(&mut self, name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(thread::Builder::new().name(name).spawn(work)?);
+        Ok(())
     }
 
     /// Closes the listener and every connection (reason `Server Shutdown`), and joins the shards.
-    pub fn shutdown(self) {}
+    pub fn shutdown(self) {
+        // The service thread is gone only if everything is.
+        let _ = self.orders.send(Order::ShutDown);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                log::error!("a shard had panicked");
+            }
+        }
+    }
+}
+
+/// One shard's thread, from its first turn to the shutdown.
+fn run_shard(number: usize, core: Option<usize>, driver: Driver) {
+    if let Some(id) = core
+        && !core_affinity::set_for_current(CoreId { id })
+    {
+        log::warn!("shard {number} could not be pinned to core {id}; it runs wherever the system puts it");
+    }
+    if let Err(error) = driver.run() {
+        // Without its poll a shard is a hole in the server; the panic takes the process down.
+        panic!("shard {number} cannot poll: {error}");
+    }
+}
+
+/// What each ordered pair of shards may have in flight: an equal part of what one inbox may hold, but enough for some turns.
+fn credit_bytes(shards: usize) -> u64 {
+    (INBOX_BYTES / shards as u64).clamp(MIN_CREDIT_BYTES, MAX_CREDIT_BYTES)
 }
