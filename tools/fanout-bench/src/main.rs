@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::ArgMatches;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::{Common, count, get};
 use crate::fanout::Timing;
@@ -78,12 +78,20 @@ fn run(matches: &ArgMatches) -> Result<()> {
         _ => flow(mode, matches, &common)?,
     };
     print!("{}", report.table());
-    write_json(&common, &report.json())
+    write_json(&common, report.json())
 }
 
-fn write_json(common: &Common, value: &Value) -> Result<()> {
+fn write_json(common: &Common, results: Value) -> Result<()> {
     let Some(path) = &common.json else { return Ok(()) };
-    fs::write(path, serde_json::to_string_pretty(value)?).with_context(|| format!("cannot write {}", path.display()))
+    let Timing { warmup, measured, rounds } = common.timing;
+    let value = json!({
+        "settings": {
+            "rounds": rounds, "warmup_s": warmup.as_secs_f64(), "duration_s": measured.as_secs_f64(),
+            "window_bytes": common.window, "batch_bytes": common.batch,
+        },
+        "results": results,
+    });
+    fs::write(path, serde_json::to_string_pretty(&value)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn stamped_payload(matches: &ArgMatches) -> Result<usize> {
@@ -176,6 +184,7 @@ fn suite(matches: &ArgMatches, common: &Common) -> Result<()> {
         measured: short(common.timing.measured),
         rounds: if quick { 2 } else { common.timing.rounds },
     };
+    let common = &Common { timing, ..common.clone() };
     let suite = Suite {
         server: cli::started(matches, "server", "server-args", &[])?,
         shards: [
@@ -192,7 +201,7 @@ fn suite(matches: &ArgMatches, common: &Common) -> Result<()> {
     };
     let outcome = suite.run();
     print!("{}", outcome.summary());
-    write_json(common, &outcome.json())?;
+    write_json(common, outcome.json())?;
     if !outcome.failures.is_empty() {
         bail!("{} cases could not be run", outcome.failures.len());
     }

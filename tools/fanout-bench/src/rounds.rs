@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::cpu::Cores;
 use crate::flow::Peer;
@@ -81,6 +81,7 @@ pub fn take_turns(
         ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
+    let bar = bar.with_finish(ProgressFinish::AndClear);
     bar.set_prefix(title.to_string());
     for _ in 0..rounds {
         for (side, series) in sides.iter().zip(&mut series) {
@@ -94,6 +95,5 @@ pub fn take_turns(
             bar.inc(1);
         }
     }
-    bar.finish_and_clear();
     Ok(series)
 }

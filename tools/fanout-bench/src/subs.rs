@@ -24,6 +24,9 @@ const PROBES: usize = 1000;
 /// `SUB` lines handed to the kernel at once.
 const LINES_PER_WRITE: usize = 1000;
 
+/// Writes of one connection between two PINGs.
+const WRITES_PER_PING: usize = 20;
+
 /// Makes subscriptions over a few connections of every side, measures the memory, and tries some of them out.
 pub fn run(
     title: &str,
@@ -44,6 +47,10 @@ pub fn run(
                 }
                 if let Some(stream) = streams.get_mut(turn % connections) {
                     stream.write_all(&lines).context("subscribing")?;
+                    // Bounds what the server has still to read, and so how long its answer may take at the end.
+                    if (turn / connections).is_multiple_of(WRITES_PER_PING) {
+                        client::barrier(stream)?;
+                    }
                 }
             }
             streams.iter_mut().try_for_each(client::barrier)
