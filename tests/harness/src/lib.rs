@@ -14,11 +14,15 @@
 //! ```
 
 pub mod client;
+pub mod frame;
+pub mod mangle;
 mod poll;
 pub mod scenarios;
 mod server;
 mod side;
 
+pub use client::Client;
+pub use frame::{Frame, Message, Received};
 pub use poll::{DEADLINE, eventually, poll_until};
 pub use server::{Builder, Finished, NotReady, Server, Signal};
 pub use side::Side;

@@ -1,0 +1,167 @@
+//! Invariant 9: whoever does not read costs the server a bounded amount of memory, loses its own connection, and
+//! nobody else loses anything.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail, ensure};
+use pinmesh_harness::client::{PLAIN, put_publish};
+use pinmesh_harness::{Client, Server};
+
+use crate::arena::{Arena, flush_all, payload};
+
+on_every_server!(config "max_pending: 2MB"; a_reader_that_stopped_is_closed);
+on_every_server!(config "max_pending: 2MB"; an_echo_that_is_not_read_closes_its_publisher);
+on_every_server!(config "write_deadline: \"300ms\""; the_write_deadline_closes);
+on_every_server!(a_small_backlog_keeps_little_alive);
+
+const MIB: usize = 1024 * 1024;
+const MAX_PENDING: usize = 2 * MIB;
+const KERNEL_BUFFER: usize = 16 * 1024;
+/// What a server may take beside what its slow readers are owed: buffers in use, an allocator's or a garbage
+/// collector's slack.
+const SLACK: usize = 64 * MIB;
+
+/// Payloads of 16 B to 1 MB, a few slow readers or many.
+pub fn a_reader_that_stopped_is_closed(arena: &mut Arena) -> Result<()> {
+    for (size, slow_readers) in [(16, 3), (1000, 3), (60_000, 20), (1_000_000, 3)] {
+        close_slow_readers(arena, size, slow_readers)
+            .with_context(|| format!("{slow_readers} slow readers, payloads of {size}"))?;
+    }
+    Ok(())
+}
+
+fn close_slow_readers(arena: &mut Arena, size: usize, slow_readers: usize) -> Result<()> {
+    let line = format!("Slow Consumer Detected: MaxPending of {MAX_PENDING} Exceeded");
+    let closed_before = arena.server.log().matches(&line).count();
+    let mut slow = slow_clients(arena, slow_readers, "flood.>")?;
+    let mut healthy = arena.observers(2)?;
+    for client in &mut healthy {
+        client.subscribe("flood.a", "", "healthy")?;
+    }
+    flush_all(&mut healthy)?;
+    let mut publisher = arena.clients(1)?.remove(0);
+    let base = resident(&arena.server)?;
+    let bound = base + slow_readers * MAX_PENDING * 2 + SLACK;
+    let batch = (MIB / 2 / size).clamp(1, 4000);
+    let mut published = 0;
+    while arena.server.log().matches(&line).count() < closed_before + slow_readers {
+        for number in 0..batch {
+            publisher.publish("flood.a", "", payload(number, size));
+        }
+        published += batch * size.max(32);
+        publisher.flush()?;
+        for messages in flush_all(&mut healthy)? {
+            ensure!(messages.len() == batch, "a healthy reader got {} of {batch} messages", messages.len());
+            let intact = messages.iter().enumerate().all(|(number, message)| message.payload == payload(number, size));
+            ensure!(intact, "a healthy reader got damaged or misplaced messages");
+        }
+        let resident = resident(&arena.server)?;
+        ensure!(resident <= bound, "{} MiB resident, {} MiB allowed", resident / MIB, bound / MIB);
+        ensure!(published < 256 * MIB, "the slow readers are still connected after {} MiB", published / MIB);
+    }
+    slow.iter_mut().try_for_each(|client| client.wait_for_close().context("the close of a slow reader"))
+}
+
+/// It subscribes to what it publishes and never reads.
+pub fn an_echo_that_is_not_read_closes_its_publisher(arena: &mut Arena) -> Result<()> {
+    let mut pair = arena.observers(2)?;
+    pair[0].subscribe("pair.a", "", 1)?;
+    pair[0].flush()?;
+    let base = resident(&arena.server)?;
+    for round in 0..3 {
+        let mut deaf = slow_clients(arena, 1, "echo.>")?.remove(0);
+        let mut chunk = Vec::new();
+        while chunk.len() < MIB / 4 {
+            put_publish(&mut chunk, "echo.a", "", payload(round, [16, 900, 30_000][round]));
+        }
+        let mut sent = 0;
+        // Fails when the server has closed.
+        while deaf.send(&chunk).is_ok() {
+            sent += chunk.len();
+            ensure!(sent < 512 * MIB, "still connected after {} MiB of unread echoes", sent / MIB);
+            pair[1].publish("pair.a", "", b"beside");
+            pair[1].flush()?;
+            ensure!(pair[0].flush()?.len() == 1, "a message between others was lost");
+            let resident = resident(&arena.server)?;
+            ensure!(resident <= base + MAX_PENDING * 2 + SLACK, "{} MiB resident", resident / MIB);
+        }
+        let line = format!("Slow Consumer Detected: MaxPending of {MAX_PENDING} Exceeded");
+        pinmesh_harness::eventually(&format!("{} lines {line:?}", round + 1), || {
+            (arena.server.log().matches(&line).count() > round).then_some(())
+        });
+    }
+    Ok(())
+}
+
+/// Far below `max_pending`, but nothing of it leaves in time.
+pub fn the_write_deadline_closes(arena: &mut Arena) -> Result<()> {
+    let mut slow = slow_clients(arena, 2, "late.>")?;
+    let mut healthy = arena.observers(1)?;
+    healthy[0].subscribe("late.a", "", 1)?;
+    healthy[0].flush()?;
+    let mut publisher = arena.clients(1)?.remove(0);
+    for number in 0..200 {
+        publisher.publish("late.a", "", payload(number, 80_000));
+        publisher.flush()?;
+        ensure!(healthy[0].message()?.payload == payload(number, 80_000), "message {number} came damaged");
+    }
+    arena.server.wait_for_log("Slow Consumer Detected: WriteDeadline of 300ms exceeded with ");
+    slow.iter_mut().try_for_each(|client| client.wait_for_close().context("the close of a slow reader"))?;
+    publisher.publish("late.a", "", b"afterwards");
+    publisher.flush()?;
+    ensure!(healthy[0].flush()?.len() == 1, "a message was lost after the slow readers were closed");
+    Ok(())
+}
+
+/// The slow reader wants one message in 64: what waits for it is small, and must not keep alive what it came with.
+/// When it reads at last, everything is there.
+pub fn a_small_backlog_keeps_little_alive(arena: &mut Arena) -> Result<()> {
+    const SIZE: usize = 1000;
+    const WANTED: usize = 4000;
+    let mut slow = slow_clients(arena, 1, "rare.>")?.remove(0);
+    let mut publisher = arena.clients(1)?.remove(0);
+    let base = resident(&arena.server)?;
+    let bound = base + WANTED * SIZE * 3 + SLACK;
+    for number in 0..WANTED {
+        for _ in 0..63 {
+            publisher.publish("common.a", "", payload(0, SIZE));
+        }
+        publisher.publish("rare.a", "", payload(number, SIZE));
+        if number % 16 == 0 {
+            publisher.flush()?;
+        }
+        if number % 64 == 0 {
+            let resident = resident(&arena.server)?;
+            ensure!(resident <= bound, "{number} waiting: {} MiB, {} allowed", resident / MIB, bound / MIB);
+        }
+    }
+    publisher.flush()?;
+    for number in 0..WANTED {
+        let message = slow.message()?;
+        ensure!(message.payload == payload(number, SIZE), "message {number} of the backlog came damaged");
+    }
+    Ok(())
+}
+
+/// Clients that subscribe, and do not read any more.
+fn slow_clients(arena: &mut Arena, count: usize, pattern: &str) -> Result<Vec<Client>> {
+    let mut slow = Vec::new();
+    for _ in 0..count {
+        drop(arena.clients(1)?);
+        let dialled = Client::dial_with_buffers(arena.server.address(), KERNEL_BUFFER)?;
+        let mut client = dialled.greeted()?.introduced(PLAIN)?;
+        client.subscribe(pattern, "", "slow")?;
+        client.flush()?;
+        slow.push(client);
+    }
+    Ok(slow)
+}
+
+/// Resident memory of the server, in bytes.
+fn resident(server: &Server) -> Result<usize> {
+    let path = format!("/proc/{}/status", server.pid());
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmRSS:")) else { bail!("no VmRSS in {path}") };
+    let kib: usize = line.trim().trim_end_matches(" kB").parse().context("VmRSS is a number of kB")?;
+    Ok(kib * 1024)
+}
