@@ -11,6 +11,8 @@ use pinmesh_harness::{Client, Server, Side};
 
 /// Fixes the seed of every body, to repeat a failure.
 const SEED: &str = "PINMESH_SEED";
+/// Multiplies the rounds of every body, to look for what happens once in a million.
+const EFFORT: &str = "PINMESH_EFFORT";
 /// The largest payload that [`payload`] hands out.
 pub const LARGEST: usize = 1024 * 1024;
 /// The reference runs this part of the rounds: there they test the body, not the server.
@@ -54,9 +56,10 @@ impl Arena {
 
     /// How many rounds to run of a body that wants `full`.
     pub fn rounds(&self, full: usize) -> usize {
+        let effort: usize = env::var(EFFORT).map_or(1, |effort| effort.parse().expect("PINMESH_EFFORT is a number"));
         match self.server.side() {
-            Side::Ours => full,
-            Side::Reference => full / REFERENCE_PART,
+            Side::Ours => full * effort,
+            Side::Reference => full * effort / REFERENCE_PART,
         }
     }
 

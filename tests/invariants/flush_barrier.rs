@@ -2,7 +2,7 @@
 //! is answered from then on.
 
 use anyhow::{Context, Result, bail, ensure};
-use pinmesh_harness::{Client, Frame};
+use pinmesh_harness::{Client, Frame, Side};
 
 use crate::arena::{Arena, any_size, identity, payload};
 
@@ -41,7 +41,8 @@ pub fn messages_are_there_after_the_flush(arena: &mut Arena) -> Result<()> {
                 0 => Sign::Close,
                 1 => Sign::Error,
                 2 => Sign::PongAndDrop,
-                3..8 => Sign::Ok,
+                // The reference writes `+OK` before it delivers, and now and then that shows.
+                3..8 if arena.server.side() == Side::Ours => Sign::Ok,
                 _ => Sign::Pong,
             };
             let mut fresh = None;
