@@ -174,7 +174,7 @@ fn settle(
             }
         }
         ensure!(copies.is_empty(), "connection {index}: copies for {copies:?}, which it does not have");
-        used_up.iter().for_each(|sid| drop(member.subscriptions.remove(sid)));
+        member.subscriptions.retain(|sid, _| !used_up.contains(sid));
     }
     for (queue, (eligible, chosen)) in groups {
         ensure!(chosen == 1, "queue {queue}: {chosen} of {eligible} members got it");

@@ -102,9 +102,17 @@ fn publish(client: &mut Client, publisher: usize, posts: &[Post], mut rng: Rng) 
     client.flush().map(drop)
 }
 
+/// A message that is to come, with the subscriptions that get a copy.
+struct Due {
+    sequence: usize,
+    subject: String,
+    size: usize,
+    sids: Vec<usize>,
+}
+
 /// What one subscriber must see: for each publisher, message by message, the subscriptions that get a copy.
 struct Expectation {
-    posts: Vec<Vec<(usize, String, usize, Vec<usize>)>>,
+    posts: Vec<Vec<Due>>,
     /// For each publisher, how many messages have come completely.
     done: Vec<usize>,
     copies: usize,
@@ -113,14 +121,13 @@ struct Expectation {
 impl Expectation {
     fn new(posts: &[Vec<Post>], patterns: &[String]) -> Expectation {
         let mut copies = 0;
-        let expected = |(sequence, post): (usize, &Post)| {
+        let mut due = |(sequence, post): (usize, &Post)| {
             let sids: Vec<usize> = (0..patterns.len()).filter(|&sid| matches(&patterns[sid], &post.subject)).collect();
             copies += sids.len();
-            (!sids.is_empty()).then(|| (sequence, post.subject.clone(), post.size, sids))
+            (!sids.is_empty()).then(|| Due { sequence, subject: post.subject.clone(), size: post.size, sids })
         };
-        let mut expected = expected;
-        let posts: Vec<Vec<_>> =
-            posts.iter().map(|posts| posts.iter().enumerate().filter_map(&mut expected).collect()).collect();
+        let posts: Vec<Vec<Due>> =
+            posts.iter().map(|posts| posts.iter().enumerate().filter_map(&mut due).collect()).collect();
         Expectation { done: vec![0; posts.len()], posts, copies }
     }
 
@@ -137,7 +144,7 @@ impl Expectation {
     fn accept(&mut self, message: &Message<'_>) -> Result<()> {
         let (publisher, sequence) = identity(message.reply)?;
         let next = self.done.get(publisher).and_then(|&done| self.posts[publisher].get_mut(done));
-        let Some((expected, subject, size, sids)) = next else {
+        let Some(Due { sequence: expected, subject, size, sids }) = next else {
             bail!("message {sequence} of publisher {publisher} comes after all that was expected");
         };
         ensure!(
