@@ -150,10 +150,11 @@ fn unanswered_pings_make_a_connection_stale() {
 /// Who answers its pings stays, however long it is silent otherwise.
 #[test]
 fn answered_pings_keep_a_connection() {
-    let pair = Pair::start(2, "ping_interval: \"50ms\", ping_max: 1");
+    let pair = Pair::start(2, "ping_interval: \"50ms\", ping_max: 20");
     for server in [&pair.ours, &pair.reference] {
         let mut client = Client::connect(server.address()).expect("a connection");
-        for round in 0..10 {
+        client.show_pings();
+        for round in 0..40 {
             let frame = format!("{:?}", client.frame().expect("a frame"));
             assert_eq!(frame, "Ping", "round {round}");
             client.send(b"PONG\r\n").expect("the answer");

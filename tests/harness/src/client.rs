@@ -32,6 +32,7 @@ pub struct Client {
     start: usize,
     end: usize,
     closed: bool,
+    shows_pings: bool,
     out: Vec<u8>,
     info: String,
 }
@@ -63,6 +64,7 @@ impl Client {
             start: 0,
             end: 0,
             closed: false,
+            shows_pings: false,
             out: Vec::new(),
             info: String::new(),
         })
@@ -102,6 +104,12 @@ impl Client {
                 other => bail!("CONNECT {options} was answered with {other:?}"),
             }
         }
+    }
+
+    /// Makes [`Client::frame`] return PINGs of the server, too. Otherwise they are passed over, unanswered, since an
+    /// answer could end up in the middle of an operation; a server takes that for some minutes.
+    pub fn show_pings(&mut self) {
+        self.shows_pings = true;
     }
 
     /// The JSON of the INFO that [`Client::greeted`] read.
@@ -263,9 +271,13 @@ impl Client {
 
     /// Takes one complete frame off the buffer.
     fn take(&mut self) -> Result<Option<Span>> {
-        let Some(span) = Span::of(&self.buffer, self.start, self.end)? else { return Ok(None) };
-        self.start = span.end();
-        Ok(Some(span))
+        loop {
+            let Some(span) = Span::of(&self.buffer, self.start, self.end)? else { return Ok(None) };
+            self.start = span.end();
+            if self.shows_pings || !span.is_ping() {
+                return Ok(Some(span));
+            }
+        }
     }
 
     /// Reads once, waiting for it.

@@ -138,6 +138,11 @@ impl Span {
         matches!(self.kind, Kind::Message | Kind::HeaderMessage { .. })
     }
 
+    /// Whether it is a PING.
+    pub(crate) fn is_ping(&self) -> bool {
+        self.kind == Kind::Ping
+    }
+
     /// The frame itself.
     pub(crate) fn frame<'a>(&self, buffer: &'a [u8]) -> Frame<'a> {
         let line = &buffer[self.line.clone()];
