@@ -1,11 +1,22 @@
 //! The NATS configuration language: text to [`Document`], document to [`crate::options::Options`].
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::options::Options;
 
+mod document;
 pub mod duration;
+mod error;
+mod parser;
+mod path;
+mod scanner;
+mod values;
+
+pub use document::{Document, Map, Node, Position, Value, digest};
+pub use error::ParseError;
 
 /// Where `$NAME` is looked up when the file does not define it.
 pub trait Environment {
@@ -21,6 +32,56 @@ impl Environment for ProcessEnvironment {
     fn get(&self, name: &str) -> Option<String> {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }
+}
+
+/// Where the bytes of included files come from.
+pub trait IncludeReader {
+    /// Reads a whole file; the error is what [`FileError`] says about files on disk.
+    fn read(&self, file: &str) -> Result<Vec<u8>, FileError>;
+}
+
+/// Files on disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskIncludes;
+
+impl IncludeReader for DiskIncludes {
+    fn read(&self, file: &str) -> Result<Vec<u8>, FileError> {
+        let fail = |operation: &'static str| move |source| FileError { operation, file: file.to_owned(), source };
+        let mut bytes = Vec::new();
+        let mut opened = File::open(file).map_err(fail("open"))?;
+        opened.read_to_end(&mut bytes).map_err(fail("read"))?;
+        Ok(bytes)
+    }
+}
+
+/// A file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {file}: {}", plain_reason(.source))]
+pub struct FileError {
+    /// `open` or `read`.
+    pub operation: &'static str,
+    /// The file.
+    pub file: String,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// The system's own words, without the number, in lower case.
+fn plain_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// Parses a configuration text. `name` stands in messages and is the base of relative includes.
+pub fn parse_bytes(
+    name: &str,
+    bytes: &[u8],
+    environment: &dyn Environment,
+    includes: &dyn IncludeReader,
+) -> Result<Document, ParseError> {
+    parser::parse(name, bytes, &mut parser::Context::new(environment, includes))
 }
 
 /// A key or block that is understood, but whose part this server does not have yet.
@@ -73,8 +134,12 @@ pub struct Check {
 }
 
 /// Reads a file and lays it over the default options.
-pub fn load(path: &Path, _env: &dyn Environment) -> Result<Loaded, ConfigError> {
-    Err(ConfigError { text: format!("open {}: the configuration language is being built", path.display()) })
+pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, ConfigError> {
+    let name = path.to_string_lossy();
+    let fail = |error: &dyn fmt::Display| ConfigError { text: error.to_string() };
+    let bytes = DiskIncludes.read(&name).map_err(|error| fail(&error))?;
+    let document = parse_bytes(&name, &bytes, environment, &DiskIncludes).map_err(|error| fail(&error))?;
+    Ok(Loaded { options: Options::default(), digest: digest(&document), warnings: Vec::new() })
 }
 
 /// `-t`: like [`load`], but a warning is as bad as an error.
