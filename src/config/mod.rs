@@ -13,6 +13,7 @@ mod error;
 mod parser;
 mod path;
 mod scanner;
+mod schema;
 mod values;
 
 pub use document::{Document, Map, Node, Position, Value, digest};
@@ -133,21 +134,51 @@ pub struct Check {
     pub text: String,
 }
 
-/// Reads a file and lays it over the default options.
+/// Reads a file and lays it over the default options. Warnings do not stop a start.
 pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, ConfigError> {
+    let outcome = read(path, environment)?;
+    match outcome.errors.is_empty() {
+        true => Ok(Loaded { options: outcome.options, digest: outcome.digest, warnings: outcome.warnings }),
+        false => Err(ConfigError { text: lines(&outcome) }),
+    }
+}
+
+/// `-t`: like [`load`], but a warning is as bad as an error.
+pub fn check(path: &Path, environment: &dyn Environment) -> Check {
+    let outcome = match read(path, environment) {
+        Ok(outcome) => outcome,
+        Err(error) => return Check { exit_code: 1, text: error.to_string() },
+    };
+    if !outcome.errors.is_empty() || !outcome.warnings.is_empty() {
+        return Check { exit_code: 1, text: lines(&outcome) };
+    }
+    let text = format!("configuration file {} is valid ({})", path.display(), outcome.digest);
+    Check { exit_code: 0, text }
+}
+
+/// A file that is at least well-formed.
+struct Outcome {
+    options: Options,
+    digest: String,
+    warnings: Vec<String>,
+    errors: Vec<String>,
+}
+
+/// Warnings, then errors, a line each.
+fn lines(outcome: &Outcome) -> String {
+    outcome.warnings.iter().chain(&outcome.errors).map(|line| format!("{line}\n")).collect()
+}
+
+fn read(path: &Path, environment: &dyn Environment) -> Result<Outcome, ConfigError> {
     let name = path.to_string_lossy();
     let fail = |error: &dyn fmt::Display| ConfigError { text: error.to_string() };
     let bytes = DiskIncludes.read(&name).map_err(|error| fail(&error))?;
     let document = parse_bytes(&name, &bytes, environment, &DiskIncludes).map_err(|error| fail(&error))?;
-    Ok(Loaded { options: Options::default(), digest: digest(&document), warnings: Vec::new() })
-}
-
-/// `-t`: like [`load`], but a warning is as bad as an error.
-pub fn check(path: &Path, env: &dyn Environment) -> Check {
-    match load(path, env) {
-        Ok(loaded) => {
-            Check { exit_code: 0, text: format!("configuration file {} is valid ({})", path.display(), loaded.digest) }
-        }
-        Err(error) => Check { exit_code: 1, text: error.to_string() },
+    let mut outcome = schema::read(&document);
+    if document.is_empty() {
+        outcome.warnings.push(format!("{name}: config has no values or is empty"));
     }
+    outcome.options.config_file = Some(path.to_owned());
+    let schema::Outcome { options, warnings, errors } = outcome;
+    Ok(Outcome { options, digest: digest(&document), warnings, errors })
 }
