@@ -106,7 +106,8 @@ pub(super) fn read_top_level(draft: &mut Draft, field: Field<'_>, report: &mut R
 }
 
 fn conflict(auth: &Authorization) -> Option<String> {
-    if !(auth.user.is_empty() && auth.password.is_empty()) && !auth.token.is_empty() {
+    let single_user = !auth.user.is_empty() || !auth.password.is_empty();
+    if single_user && !auth.token.is_empty() {
         return Some("Cannot have a user/pass and token".to_owned());
     }
     let users = auth.users.as_ref()?;
