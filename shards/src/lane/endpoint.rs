@@ -40,11 +40,11 @@ pub struct LaneCounters {
     pub parcels_sent: u64,
     /// Parcels handed to the shard.
     pub parcels_received: u64,
-    /// Parcels that had to be held aside because their turn was not released yet.
+    /// Parcels that were held aside because their turn, or that of an older one that was held, was not released yet.
     pub parcels_held: u64,
-    /// Rings that found the other shard asleep: one system call each.
+    /// Turns and settlements that found the other shard asleep: one system call each.
     pub wakes_sent: u64,
-    /// Rings that found it running.
+    /// Those that found it running.
     pub wakes_skipped: u64,
     /// How often this shard began to wait for credit.
     pub credit_waits: u64,
@@ -93,6 +93,13 @@ struct Target {
     last_turn: u64,
 }
 
+/// A target of the turn that is being sent.
+struct Touched {
+    target: usize,
+    /// It was found asleep, and must be woken after the release.
+    asleep: bool,
+}
+
 /// A target whose credit is used up, and the settled sum with which it counts as returned.
 struct Wait {
     target: usize,
@@ -107,7 +114,7 @@ pub struct Endpoint<T, W> {
     turn: u64,
     targets: Vec<Target>,
     /// The targets of the turn that is being sent; kept for its memory.
-    touched: Vec<usize>,
+    touched: Vec<Touched>,
     waits: Vec<Wait>,
     inbox: Inbox<Parcel<T>>,
     /// The doorbell was answered and the inbox has not been found empty since.
@@ -167,7 +174,8 @@ impl<T, W: Wake> Endpoint<T, W> {
 
     /// Sends one turn's parcels, which become visible together, and wakes those of their targets that sleep.
     ///
-    /// Parcels to the same target arrive in the order of the batch. The batch is left empty.
+    /// Parcels to the same target arrive in the order of the batch. The batch is left empty. When this returns, who is
+    /// told of the turn by other means (over a socket) finds its parcels: so write sockets afterwards.
     ///
     /// # Panics
     /// If a target is not the number of a shard.
@@ -182,13 +190,17 @@ impl<T, W: Wake> Endpoint<T, W> {
             self.push(parcel);
         }
         if !single {
+            // Who learns of the turn, by whatever way, learns of it after the release: then all targets must look.
+            for touched in &mut self.touched {
+                touched.asleep = self.mesh.doorbells[touched.target].ring();
+            }
             self.release();
         }
-        // Not before the release: who is rung looks at what it holds, and then perhaps sleeps.
-        for index in 0..self.touched.len() {
-            self.ring(self.touched[index]);
+        // And again after the release: who answered the first ring may hold the parcel, and sleep.
+        while let Some(touched) = self.touched.pop() {
+            let asleep = self.mesh.doorbells[touched.target].ring() || touched.asleep;
+            self.wake(touched.target, asleep);
         }
-        self.touched.clear();
     }
 
     fn push(&mut self, parcel: Outgoing<T>) {
@@ -197,7 +209,7 @@ impl<T, W: Wake> Endpoint<T, W> {
         state.sent += bytes;
         if state.last_turn != self.turn {
             state.last_turn = self.turn;
-            self.touched.push(target);
+            self.touched.push(Touched { target, asleep: false });
         }
         self.counters.parcels_sent += 1;
         self.mesh.inboxes[target].push(Parcel { from: self.shard, turn: self.turn, bytes, payload });
@@ -208,8 +220,9 @@ impl<T, W: Wake> Endpoint<T, W> {
         self.mesh.released[self.shard].store(self.turn, Ordering::Release);
     }
 
-    fn ring(&self, target: usize) {
-        let counter = if self.mesh.doorbells[target].ring() {
+    /// Wakes a shard whose doorbell we rang, if it was asleep.
+    fn wake(&self, target: usize, asleep: bool) {
+        let counter = if asleep {
             self.mesh.wakers[target].wake();
             &self.wakes_sent
         } else {
@@ -244,7 +257,7 @@ impl<T, W: Wake> Endpoint<T, W> {
         while self.draining {
             match self.inbox.pop() {
                 Some(parcel) if self.held.is_empty() && self.mesh.is_released(&parcel) => return Some(parcel),
-                Some(parcel) => self.held.push_back(parcel),
+                Some(parcel) => self.hold(parcel),
                 None => self.draining = false,
             }
             // Only now, with the new parcel in hand: see the receiving rule.
@@ -254,6 +267,11 @@ impl<T, W: Wake> Endpoint<T, W> {
             }
         }
         None
+    }
+
+    fn hold(&mut self, parcel: Parcel<T>) {
+        self.counters.parcels_held += 1;
+        self.held.push_back(parcel);
     }
 
     /// Moves what is released from `held` to `ready` (which is empty), newest first so that nothing overtakes its past.
@@ -269,7 +287,7 @@ impl<T, W: Wake> Endpoint<T, W> {
     /// The receiver: `bytes` of parcels from that shard are no longer kept alive. Tells the sender if it waits for this.
     pub fn settle(&self, from: usize, bytes: u64) {
         if self.mesh.credit(from, self.shard).settle(bytes) {
-            self.ring(from);
+            self.wake(from, self.mesh.doorbells[from].ring());
         }
     }
 

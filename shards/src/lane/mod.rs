@@ -11,10 +11,10 @@
 //! *A publishes to C, then to B; B, on receipt, publishes to C: C must act on A's first.* The parcels of A's turn sit in
 //! two inboxes, and B may be quick: without care, B's answer could reach C between A's two sends. So each shard has a
 //! public number, *released*: the last of its turns that may be acted on. [`Endpoint::send_turn`] puts all parcels, each
-//! with the number of its turn, into the inboxes; then it raises *released*; then it rings its targets' doorbells. Who
-//! takes out a parcel whose turn is not released yet *holds* it aside and goes on with parcels of others, so that nobody
-//! waits for a sender that was interrupted half-way. (A turn with a single target is released before it is sent: there is
-//! no second inbox with which it could disagree.)
+//! with the number of its turn, into the inboxes and rings their doorbells; then it raises *released*; then it rings
+//! once more. Who takes out a parcel whose turn is not released yet *holds* it aside and goes on with parcels of others,
+//! so that nobody waits for a sender that was interrupted half-way. (A turn with a single target is released before it
+//! is sent: there is no second inbox with which it could disagree.)
 //!
 //! The receiving rule: **take one parcel out of the inbox; then, newest first, look which held parcels (the new one
 //! among them) are released; then act on those, oldest first.** Why it keeps causal order, for parcels X and Y to the
@@ -30,15 +30,18 @@
 //!    the newer is found released, so is the older, whose look comes later. So what is acted on in one go is closed
 //!    towards the past, for parcels of one sender too (first in, first out).
 //!
+//! A reaction need not come over a lane: a client that got something from B may publish on a connection to C. C looks at
+//! its inbox after each socket read, and finds X there: it was put there, and the doorbell was rung, before the release.
+//!
 //! Held parcels are few: a sender has at most one unreleased turn, the one that it is sending at this moment.
 //!
 //! # Sleep: the doorbell
 //!
-//! Each shard has a doorbell with three positions: quiet, rung, asleep. A sender rings *after* parcels and release, with
-//! one swap; only who finds it *asleep* calls [`Wake::wake`], so one sleep costs one system call. The receiver turns it
-//! from rung to quiet *before* it drains the inbox, and from quiet to asleep (it fails if rung) before it polls. Announcement and
-//! second look are one operation on one word, so there are no two locations whose order a fence would have to settle.
-//! A shard that holds unreleased parcels may sleep: the ring comes after the release. The same word answers
+//! Each shard has a doorbell with three positions: quiet, rung, asleep. Ringing is one swap, and only who finds it
+//! *asleep* calls [`Wake::wake`], so one sleep costs one system call. The receiver turns it from rung to quiet *before*
+//! it drains the inbox, and from quiet to asleep (which fails if it was rung) before it polls. Announcement and second
+//! look are one operation on one word, so there are no two locations whose order a fence would have to settle. A shard
+//! that holds unreleased parcels may sleep: the last ring, and any wake, come after the release. The same word answers
 //! [`Endpoint::may_have_mail`], one load without a fence, for shards that spin.
 //!
 //! # Credit
