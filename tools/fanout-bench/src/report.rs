@@ -27,22 +27,29 @@ impl Report {
         metrics
     }
 
-    /// A table for people: medians with their spread, and every other side in relation to the first.
+    /// What is divided by what: the other sides by the first, but the first by the floor.
+    fn ratios(&self) -> Vec<(&Series, &Series)> {
+        let Some((first, others)) = self.series.split_first() else { return Vec::new() };
+        others.iter().map(|other| if other.is_floor { (first, other) } else { (other, first) }).collect()
+    }
+
+    /// A table for people: medians with their spread, and the sides in relation to each other.
     pub fn table(&self) -> String {
         let Some((first, others)) = self.series.split_first() else { return String::new() };
+        let ratios = self.ratios();
         let mut header = vec![String::new(), first.name.clone()];
-        for other in others {
+        for (other, (above, below)) in others.iter().zip(&ratios) {
             header.push(other.name.clone());
-            header.push(format!("{} ÷ {}", other.name, first.name));
+            header.push(format!("{} ÷ {}", above.name, below.name));
         }
         let mut rows = vec![header];
         for metric in self.metrics() {
             let show =
                 |series: &Series| series.spread(metric).map(|spread| spread.show(metric.unit)).unwrap_or_default();
             let mut row = vec![metric.title.to_string(), show(first)];
-            for other in others {
+            for (other, (above, below)) in others.iter().zip(&ratios) {
                 row.push(show(other));
-                row.push(other.ratio(first, metric).as_ref().map(Spread::to_string).unwrap_or_default());
+                row.push(above.ratio(below, metric).as_ref().map(Spread::to_string).unwrap_or_default());
             }
             rows.push(row);
         }
@@ -66,21 +73,19 @@ impl Report {
                 .collect();
             json!({ "name": series.name, "metrics": metrics })
         };
-        let mut ratios = Vec::new();
-        if let Some((first, others)) = self.series.split_first() {
-            for other in others {
-                let values: Map<String, Value> = self
-                    .metrics()
-                    .into_iter()
-                    .filter_map(|metric| {
-                        let ratio = other.ratio(first, metric)?;
-                        let value = json!({ "median": ratio.median, "min": ratio.min, "max": ratio.max });
-                        Some((metric.key.to_string(), value))
-                    })
-                    .collect();
-                ratios.push(json!({ "of": other.name, "to": first.name, "metrics": values }));
-            }
-        }
+        let ratio = |(above, below): (&Series, &Series)| {
+            let values: Map<String, Value> = self
+                .metrics()
+                .into_iter()
+                .filter_map(|metric| {
+                    let ratio = above.ratio(below, metric)?;
+                    let value = json!({ "median": ratio.median, "min": ratio.min, "max": ratio.max });
+                    Some((metric.key.to_string(), value))
+                })
+                .collect();
+            json!({ "of": above.name, "to": below.name, "metrics": values })
+        };
+        let ratios: Vec<Value> = self.ratios().into_iter().map(ratio).collect();
         json!({ "title": self.title, "sides": self.series.iter().map(side).collect::<Vec<_>>(), "ratios": ratios })
     }
 }
@@ -120,16 +125,20 @@ mod tests {
                     sample
                 })
                 .collect();
-            Series { name: name.into(), samples }
+            Series { name: name.into(), is_floor: name == "floor", samples }
         };
-        Report { title: "case".into(), series: vec![series("a", &[100.0, 110.0]), series("b", &[500.0, 550.0])] }
+        Report {
+            title: "case".into(),
+            series: vec![series("a", &[100.0, 110.0]), series("b", &[500.0, 550.0]), series("floor", &[25.0, 27.5])],
+        }
     }
 
     #[test]
     fn table_has_medians_and_ratios() {
         let table = report().table();
         assert!(table.contains("105.0 ns (100.0 ns – 110.0 ns)"), "{table}");
-        assert!(table.contains("5.00 × (5.00 – 5.00)"), "{table}");
+        assert!(table.contains("b ÷ a") && table.contains("5.00 × (5.00 – 5.00)"), "{table}");
+        assert!(table.contains("a ÷ floor") && table.contains("4.00 × (4.00 – 4.00)"), "{table}");
     }
 
     #[test]

@@ -74,8 +74,10 @@ pub fn take_turns(
     receivers: usize,
     mut run: impl FnMut(&Server, Peer) -> Result<Sample>,
 ) -> Result<Vec<Series>> {
-    let mut series: Vec<Series> =
-        sides.iter().map(|side| Series { name: side.name.clone(), samples: Vec::new() }).collect();
+    let mut series: Vec<Series> = sides
+        .iter()
+        .map(|side| Series { name: side.name.clone(), is_floor: side.is_floor(), samples: Vec::new() })
+        .collect();
     // Draws on a terminal only.
     let bar = ProgressBar::new((rounds * sides.len()) as u64).with_style(
         ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}")

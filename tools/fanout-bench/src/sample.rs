@@ -174,6 +174,8 @@ impl fmt::Display for Spread {
 pub struct Series {
     /// Name of the side.
     pub name: String,
+    /// Whether the side is the floor, against which the others are held.
+    pub is_floor: bool,
     /// One sample a run.
     pub samples: Vec<Sample>,
 }
@@ -216,7 +218,7 @@ mod tests {
     fn ratios_go_run_by_run() {
         let series = |values: [f64; 3]| {
             let samples = values.map(|value| Sample(vec![(RATE, value)])).to_vec();
-            Series { name: String::new(), samples }
+            Series { name: String::new(), is_floor: false, samples }
         };
         let ratio = series([10.0, 40.0, 90.0]).ratio(&series([1.0, 2.0, 3.0]), RATE).unwrap();
         assert_eq!(ratio, Spread { median: 20.0, min: 10.0, max: 30.0 });

@@ -220,7 +220,7 @@ mod tests {
             sample
         };
         let samples = values.iter().map(sample).collect();
-        Series { name: "side".into(), samples }
+        Series { name: "side".into(), is_floor: false, samples }
     }
 
     fn passes(demand: Demand, values: [f64; 2]) -> bool {
