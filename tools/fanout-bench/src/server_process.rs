@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,11 +123,17 @@ impl ServerProcess {
         let process = ServerProcess { child, log, _directory: directory };
         match listening.recv_timeout(START_TIMEOUT) {
             Ok(address) => Ok((process, address)),
-            Err(_) => bail!(
-                "{program} {} did not log `Listening for client connections on HOST:PORT` within {START_TIMEOUT:?}; it said:\n{}",
-                launch.arguments.join(" "),
-                process.log.tail()
-            ),
+            Err(reason) => {
+                let what = match reason {
+                    RecvTimeoutError::Timeout => format!("was silent for {START_TIMEOUT:?}"),
+                    RecvTimeoutError::Disconnected => "ended".to_string(),
+                };
+                bail!(
+                    "{program} {} {what} before it logged `Listening for client connections on HOST:PORT`; it said last:\n{}",
+                    launch.arguments.join(" "),
+                    process.log.tail()
+                )
+            }
         }
     }
 }
@@ -188,6 +194,6 @@ mod tests {
             cores: Cores::parse("any").unwrap(),
         };
         let error = Server::start(&launch).unwrap_err().to_string();
-        assert!(error.contains("no such luck"), "{error}");
+        assert!(error.contains("ended before") && error.contains("no such luck"), "{error}");
     }
 }

@@ -160,8 +160,9 @@ impl Outcome {
                 word.to_string(),
             ]);
         }
-        let failures: String = self.failures.iter().map(|failure| format!("could not be run: {failure}\n")).collect();
-        align(&rows) + &failures
+        // The whole text, with what the server logged, stands where the case was run.
+        let first_lines = self.failures.iter().filter_map(|failure| failure.lines().next());
+        align(&rows) + &first_lines.map(|line| format!("could not be run: {line}\n")).collect::<String>()
     }
 
     /// Everything, for machines.
