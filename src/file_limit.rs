@@ -23,10 +23,13 @@ fn shortage(limit: u64, max_connections: usize, shards: usize) -> Option<String>
     let overhead = FIXED.saturating_add(PER_SHARD.saturating_mul(wide(shards)));
     let needed = wide(max_connections).saturating_add(overhead);
     (limit < needed).then(|| {
+        let lower = match limit.saturating_sub(overhead) {
+            0 => String::new(),
+            connections => format!(", or lower max_connections to {connections}"),
+        };
         format!(
             "The limit of {limit} open files is too low for {max_connections} connections: raise it to {needed} \
-             (ulimit -n, or LimitNOFILE of a service), or lower max_connections to {}",
-            limit.saturating_sub(overhead)
+             (ulimit -n, or LimitNOFILE of a service){lower}"
         )
     })
 }
@@ -40,5 +43,6 @@ mod tests {
         assert_eq!(shortage(1024, 512, 2), None);
         let text = shortage(1024, 65_536, 2).unwrap();
         assert!(text.contains("raise it to 65576") && text.ends_with("lower max_connections to 984"), "{text}");
+        assert!(shortage(24, 1, 2).unwrap().ends_with("of a service)"));
     }
 }

@@ -63,6 +63,24 @@ fn says_how_many_shards_run_where() {
 }
 
 #[test]
+fn pinned_shards_stay_on_their_core() {
+    let cores = core_affinity::get_core_ids().expect("the cores of this process");
+    let last = cores.last().expect("a core").id.to_string();
+    let server = Side::Ours.server().args(["--pin", &last]).start();
+    let allowed = |name: &str| {
+        let mut threads = fs::read_dir(format!("/proc/{}/task", server.pid())).ok()?;
+        threads.find_map(|thread| {
+            let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+            let field =
+                |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim().to_owned());
+            field("Cpus_allowed_list:").filter(|_| field("Name:").is_some_and(|found| found == name))
+        })
+    };
+    eventually("the shard on its core", || (allowed("shard-0")? == last).then_some(()));
+    assert_eq!(allowed("log").is_some_and(|list| list == last), cores.len() == 1, "only shards are pinned");
+}
+
+#[test]
 fn a_core_that_cannot_be_had_is_a_warning() {
     let server = Side::Ours.server().args(["--shards", "2", "--pin", "1023"]).start();
     let log = server.log();
@@ -281,23 +299,27 @@ fn the_signal_flag_finds_processes_of_its_own_name() {
     assert_eq!(first.wait().code(), Some(0));
 }
 
-/// Starts our server under a limit of open files.
-fn with_open_files(soft: &str, hard: &str, arguments: &str) -> pinmesh_harness::Server {
-    let place = Place::new();
+/// Our server under a limit of open files, set by a script in `place`.
+fn with_open_files(place: &Place, soft: u32, hard: u32) -> Builder {
     let script = place.path().join("limited");
     let program = Side::Ours.program();
-    fs::write(
-        &script,
-        format!("#!/bin/sh\nulimit -Sn {soft}; ulimit -Hn {hard}\nexec {} \"$@\" {arguments}\n", program.display()),
-    )
-    .expect("a script");
+    let text = format!("#!/bin/sh\nulimit -Sn {soft}; ulimit -Hn {hard}\nexec '{}' \"$@\"\n", program.display());
+    fs::write(&script, text).expect("a script");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script");
-    Side::Ours.server().program(&script).start()
+    Side::Ours.server().program(&script)
+}
+
+#[test]
+fn too_few_open_files_are_a_clear_error() {
+    let finished = with_open_files(&Place::new(), 32, 32).shards(64).run();
+    assert_eq!(finished.status.code(), Some(1));
+    let last = finished.stderr.lines().last().unwrap_or_default();
+    assert!(last.contains("[FTL] Unable to start shard ") && last.contains("too many open files. Raise"), "{last}");
 }
 
 #[test]
 fn takes_all_open_files_it_may_have() {
-    let server = with_open_files("256", "512", "--shards 1");
+    let server = with_open_files(&Place::new(), 256, 512).shards(1).start();
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).expect("the limits of the server");
     let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("the limit of open files");
     assert_eq!(line.split_whitespace().filter(|word| *word == "512").count(), 2, "{line}");

@@ -1,7 +1,7 @@
 //! nats-server's log lines, on `log` and `env_logger`.
 //!
 //! A thread that logs formats its line and hands it over without waiting: a bounded queue leads to one writer thread,
-//! which alone touches the file or standard error ([`writer`]). What finds no room is dropped and counted.
+//! which alone touches the file or standard error (`writer`). What finds no room is dropped and counted.
 //!
 //! `log` has five levels and the reference six: a fatal error is `error!` with target [`FATAL`].
 
