@@ -120,3 +120,28 @@ pub fn format(span: Duration) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{format, parse_nanos};
+    use std::time::Duration;
+
+    #[test]
+    fn texts_and_spans_go_both_ways() {
+        for text in ["0s", "1ns", "1.5\u{b5}s", "1.5ms", "300ms", "1s", "1.5s", "2m0s", "1h0m0s", "1h3m2.000000001s"] {
+            let nanos = parse_nanos(text).expect(text);
+            assert_eq!(format(Duration::from_nanos(nanos.unsigned_abs())), text);
+        }
+        assert_eq!(parse_nanos("-5s"), Ok(-5_000_000_000));
+        assert_eq!(parse_nanos("1h30m"), parse_nanos("90m"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let error = |text: &str| parse_nanos(text).expect_err(text).to_string();
+        assert_eq!(error("abc"), "time: invalid duration \"abc\"");
+        assert_eq!(error("10"), "time: missing unit in duration \"10\"");
+        assert_eq!(error("10x"), "time: unknown unit \"x\" in duration \"10x\"");
+        assert_eq!(error("99999999999h"), "time: invalid duration \"99999999999h\"");
+    }
+}

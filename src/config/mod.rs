@@ -16,6 +16,9 @@ mod scanner;
 mod schema;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 pub use document::{Document, Map, Node, Position, Value, digest};
 pub use error::ParseError;
 

@@ -233,7 +233,7 @@ fn callout(field: Field<'_>, report: &mut Report) -> bool {
     struct Callout {
         issuer: bool,
         users: bool,
-        last: Option<Position>,
+        users_at: Option<Position>,
     }
     const KEYS: &[Key<Callout>] = &[
         Key::custom(&["issuer"], |callout, field, report| match field.value() {
@@ -253,7 +253,7 @@ fn callout(field: Field<'_>, report: &mut Report) -> bool {
                     report.wrong_type(name, "string");
                 }
                 callout.users = !names.is_empty();
-                callout.last = names.last().map(|name| name.position.clone());
+                callout.users_at = Some(field.at().clone());
             }
             other => {
                 let text = format!("Expected auth_users field to be an array, got {}", other.type_name());
@@ -282,8 +282,10 @@ fn callout(field: Field<'_>, report: &mut Report) -> bool {
     if !callout.users {
         report.error(place, "Authorization callouts require authorized users to be specified");
     } else if !callout.issuer {
-        report
-            .error(callout.last.as_ref().unwrap_or(place), "Authorization callouts require an issuer to be specified");
+        report.error(
+            callout.users_at.as_ref().unwrap_or(place),
+            "Authorization callouts require an issuer to be specified",
+        );
     }
     callout.users && callout.issuer
 }

@@ -22,6 +22,9 @@ mod top;
 mod urls;
 mod websocket;
 
+#[cfg(test)]
+mod tests;
+
 use super::Unsupported;
 use super::document::{Document, Position};
 use crate::options::Options;
