@@ -6,7 +6,9 @@ use pinmesh_harness::Side;
 use pinmesh_harness::mangle::{Fault, Mangler};
 
 use crate::arena::Arena;
-use crate::{causality, flush_barrier, histories, no_deadlock, no_loss, order, queue_groups, visibility};
+use crate::{
+    causality, flush_barrier, histories, no_deadlock, no_loss, order, queue_groups, slow_consumer, visibility,
+};
 
 type Body = fn(&mut Arena) -> Result<()>;
 
@@ -99,6 +101,12 @@ fn a_message_behind_the_pong_is_noticed() {
             ("histories", histories::random_histories_match_the_model),
         ],
     );
+}
+
+#[test]
+fn a_queue_without_a_bound_is_noticed() {
+    let mut arena = Arena::new(Side::Reference, 1, "max_pending: 1GB", 1);
+    assert!(slow_consumer::a_reader_that_stopped_is_closed(&mut arena).is_err());
 }
 
 #[test]

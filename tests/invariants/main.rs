@@ -4,6 +4,9 @@
 //! Every body runs against our server with 1, 2, 4 and 8 shards, and in shorter form against the reference server,
 //! which keeps the same promises: a body that fails there is wrong. `checkers.rs` runs bodies behind a relay that
 //! spoils the stream, to prove that they notice.
+//!
+//! A failure names its seed: `PINMESH_SEED` repeats it, as far as threads and sockets let it. `PINMESH_EFFORT=10`
+//! runs ten times the rounds.
 
 /// Makes the tests `<body>::shards_1`, `_2`, `_4`, `_8` and `<body>::reference` out of a body.
 macro_rules! on_every_server {
