@@ -44,6 +44,15 @@ fn beside_a_conversation(shards: usize, body: impl FnOnce(&Pair, &mut Rng) -> Re
     }
 }
 
+/// Compares the answers to all streams, and reports every difference, not just the first: they explain each other.
+fn compare_all(pair: &Pair, streams: impl IntoIterator<Item = Vec<u8>>, piece: usize) -> Result<()> {
+    const ENOUGH: usize = 10;
+    let differences = streams.into_iter().filter_map(|stream| pair.compare_in_pieces(stream.chunks(piece)).err());
+    let differences: Vec<String> = differences.take(ENOUGH).map(|difference| format!("{difference:#}")).collect();
+    ensure!(differences.is_empty(), "{} or more differences:\n{}", differences.len(), differences.join("\n"));
+    Ok(())
+}
+
 /// Two connections that have nothing to do with the hostile one.
 fn converse(pair: &Pair, done: &AtomicBool) -> Result<()> {
     let mut publisher = Client::connect(pair.ours.address())?;
@@ -144,7 +153,8 @@ fn known_streams() -> Vec<Vec<u8>> {
         "PUB _R_.x 0\r\n\r\nPUB a _R_.x 0\r\n\r\nPUB $GR.x 0\r\n\r\nPUB _GR_.x 0\r\n\r\nPUB $NRG.x 0\r\n\r\nPING\r\n",
         "PUB a $JS.ACK.x 0\r\n\r\nPUB a $GR.x 0\r\n\r\nPUB a _GR_.x 0\r\n\r\nPING\r\n",
         "MSG a 1 0\r\n\r\n",
-        "HMSG a 1 0 0\r\n\r\n",
+        // The reference takes a whole HMSG from a client for an operation; it is none, and this is where both say so.
+        "HMSG a 1 x\r\n",
         "RMSG $G a 0\r\n\r\n",
         "RS+ $G a\r\n",
         "LS+ a\r\n",
@@ -236,9 +246,15 @@ fn damaged_stream(rng: &mut Rng) -> Vec<u8> {
     stream
 }
 
+/// Where the reference's answer is an accident there is nothing to compare: a CR inside a line ends an argument, is
+/// part of it or vanishes, as its reads fall, and an LF in place of an argument begins one.
+fn is_comparable(stream: &[u8]) -> bool {
+    stream.windows(2).all(|pair| (pair[0] != b'\r' || pair[1] == b'\n') && !matches!(pair, b" \n" | b"\t\n"))
+}
+
 #[test]
 fn known_bad_streams_are_answered_alike() {
-    beside_a_conversation(2, |pair, _| known_streams().iter().try_for_each(|stream| pair.compare(stream)));
+    beside_a_conversation(2, |pair, _| compare_all(pair, known_streams(), usize::MAX));
 }
 
 #[test]
@@ -247,14 +263,18 @@ fn known_bad_streams_are_answered_alike_byte_by_byte() {
         // Where the reference's answer depends on where its reads end (a pedantic check is repeated when the payload
         // comes later) there is nothing to compare: these streams are not pedantic.
         let streams = known_streams().into_iter().filter(|stream| stream.starts_with(GREETING.as_bytes()));
-        streams.into_iter().try_for_each(|stream| pair.compare_in_pieces(stream.chunks(1)))
+        compare_all(pair, streams, 1)
     });
 }
 
 #[test]
 fn damaged_streams_are_answered_alike() {
     for shards in [1, 4] {
-        beside_a_conversation(shards, |pair, rng| (0..1500).try_for_each(|_| pair.compare(&damaged_stream(rng))));
+        beside_a_conversation(shards, |pair, rng| {
+            let streams =
+                std::iter::repeat_with(|| damaged_stream(rng)).filter(|stream| is_comparable(stream)).take(1500);
+            compare_all(pair, streams, usize::MAX)
+        });
     }
 }
 
