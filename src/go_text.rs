@@ -1,34 +1,12 @@
 //! Texts as Go programs print them: quoted strings and system errors.
 
-use std::fmt::Write as _;
 use std::io;
+
+use shards::protocol::quote::quoted;
 
 /// A string the way `%q` shows it: in double quotes, with escapes for what cannot be printed.
 pub fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len().saturating_add(2));
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\u{7}' => quoted.push_str("\\a"),
-            '\u{8}' => quoted.push_str("\\b"),
-            '\u{c}' => quoted.push_str("\\f"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\u{b}' => quoted.push_str("\\v"),
-            c if c.is_ascii_control() => {
-                let _ = write!(quoted, "\\x{:02x}", u32::from(c));
-            }
-            c if c.is_control() => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
+    quoted(text.as_bytes())
 }
 
 /// A system error the way Go words it: `no such file or directory`.
@@ -50,11 +28,6 @@ pub fn join_host_port(host: &str, port: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quotes_like_go() {
-        assert_eq!(quote("a\"b\\\t\u{1}\u{85}ä"), "\"a\\\"b\\\\\\t\\x01\\u0085ä\"");
-    }
 
     #[test]
     fn words_system_errors_like_go() {

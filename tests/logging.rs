@@ -151,17 +151,21 @@ fn logged(side: Side, arguments: &[&str], lines: &str, answer: &str) -> Vec<Stri
         server.wait_for_log("Client connection closed: ");
     }
     server.terminate();
-    connection_lines(&server.log())
+    let lines = connection_lines(&server.log());
+    assert!(!lines.is_empty(), "no line about the client: {}", server.log());
+    lines
 }
 
-/// The lines about connections, without the ports of the clients.
+/// The lines about connections, without the client's port and its number: how many internal clients come before it
+/// differs from start to start of the reference.
 fn connection_lines(log: &str) -> Vec<String> {
     let lines = normalised(log);
-    let lines = lines.lines().filter(|line| line.contains(" - cid:"));
     lines
-        .map(|line| {
-            let (front, rest) = line.split_once("127.0.0.1:").unwrap_or((line, ""));
-            format!("{front}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+        .lines()
+        .filter_map(|line| {
+            let (front, rest) = line.split_once("127.0.0.1:")?;
+            let (_, message) = rest.split_once(" - cid:")?;
+            Some(format!("{front}{}", message.trim_start_matches(|c: char| c.is_ascii_digit())))
         })
         .collect()
 }
