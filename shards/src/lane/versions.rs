@@ -76,6 +76,7 @@ impl Versions {
     pub fn bump(&self, slot: u32) {
         // Release: partner of the Acquire in `get`.
         self.slots[slot as usize].version.fetch_add(1, Ordering::Release);
+        // After the version: a look in between must not find a version that is still good for a new generation.
         // Release: partner of the Acquire in `generation`. Read-modify-write, so that who sees the bump of a later
         // writer sees this one too.
         self.generation.fetch_add(1, Ordering::Release);

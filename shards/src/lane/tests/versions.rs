@@ -114,6 +114,26 @@ fn a_change_back_is_seen() {
     });
 }
 
+/// A look half-way through a change finds the old result still good; that must not count for the time after it.
+#[test]
+fn a_look_during_a_change_is_not_the_last() {
+    check(|| {
+        let directory = Directory::new();
+        directory.set(0, true);
+        let mut entry = Entry::read(&directory, 0);
+        let writer = {
+            let directory = directory.clone();
+            thread::spawn(move || {
+                directory.set(1, true);
+                directory.set(0, false);
+            })
+        };
+        entry.wanted(&directory);
+        writer.join().unwrap();
+        assert!(!entry.wanted(&directory));
+    });
+}
+
 /// Interests that share a slot: one goes while the other, complete before, stays. The slot is never empty.
 #[test]
 fn a_slot_with_a_complete_interest_is_not_empty() {
