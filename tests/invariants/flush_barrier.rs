@@ -1,12 +1,16 @@
 //! Invariant 3: when a publisher reads PONG, `+OK` or the close, what it published is ahead of whatever a subscriber
 //! is answered from then on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use anyhow::{Context, Result, bail, ensure};
+use pinmesh_harness::client::put_publish;
 use pinmesh_harness::{Client, Frame, Side};
 
 use crate::arena::{Arena, any_size, identity, payload};
 
-on_every_server!(messages_are_there_after_the_flush);
+on_every_server!(messages_are_there_after_the_flush, the_barrier_holds_on_a_busy_shard);
 
 /// What the publisher takes as the sign that everything is on its way.
 #[derive(Clone, Copy, Debug)]
@@ -114,5 +118,58 @@ fn check(subscriber: &mut Client, count: usize) -> Result<()> {
     match subscriber.frame()? {
         Frame::Pong => Ok(()),
         other => bail!("{other:?} after all {count} messages"),
+    }
+}
+
+/// The subscriber's shard is in the middle of a long turn, the subscriber is about to be served in it, and its PING
+/// comes in at the last moment: the messages came before, whether the shard has looked or not.
+pub fn the_barrier_holds_on_a_busy_shard(arena: &mut Arena) -> Result<()> {
+    let rounds = arena.rounds(160);
+    let mut firehoses = arena.clients(4)?;
+    let mut publishers = arena.clients(4)?;
+    let mut subscribers = arena.observers(6)?;
+    for subscriber in &mut subscribers {
+        subscriber.subscribe("busy.a", "", 1)?;
+        subscriber.flush()?;
+    }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| pour(&mut firehoses, &done));
+        let checked = (0..rounds).try_for_each(|round| {
+            let publisher = arena.rng.usize(0..publishers.len());
+            let publisher = &mut publishers[publisher];
+            publisher.publish("busy.a", "0.0", b"there");
+            publisher.queue(b"PING\r\n");
+            publisher.send_queued()?;
+            // Nobody answers these, but whoever sends them is in line to be served.
+            subscribers.iter_mut().try_for_each(|subscriber| subscriber.send(b"PONG\r\n"))?;
+            publisher.until_pong()?;
+            arena.rng.shuffle(&mut subscribers);
+            for subscriber in &mut subscribers {
+                subscriber.send(b"PING\r\n")?;
+            }
+            for subscriber in &mut subscribers {
+                let got = subscriber.until_pong()?.len();
+                ensure!(got == 1, "round {round}: {got} messages came before the PONG");
+            }
+            Ok(())
+        });
+        done.store(true, Ordering::Release);
+        checked
+    })
+}
+
+/// Keeps every shard busy with messages that nobody wants. An error would show in the test itself.
+fn pour(firehoses: &mut [Client], done: &AtomicBool) {
+    let mut chunk = Vec::new();
+    while chunk.len() < 1 << 18 {
+        put_publish(&mut chunk, "nobody.wants", "", b"0123456789abcdef");
+    }
+    let mut sent = vec![0; firehoses.len()];
+    while !done.load(Ordering::Acquire) {
+        for (client, sent) in firehoses.iter_mut().zip(&mut sent) {
+            *sent += client.write_some(&chunk[*sent..]).unwrap_or(0);
+            *sent %= chunk.len();
+        }
     }
 }
