@@ -161,6 +161,10 @@ pub struct Flags {
     pub end_of_input: bool,
     /// The pedantic complaint about the operation that is incomplete was made already.
     pub complained: bool,
+    /// Is told `+OK`.
+    pub verbose: bool,
+    /// Has its publish subjects checked.
+    pub pedantic: bool,
     /// Messages with headers keep them.
     pub headers: bool,
     /// Messages reach its own subscriptions.
@@ -193,7 +197,7 @@ impl Connection {
             ping_epoch: 0,
             pings_out: 0,
             stalled: 0,
-            flags: Flags { admitted: open, spoke: open, echo: true, ..Flags::default() },
+            flags: Flags { admitted: open, spoke: open, echo: true, verbose: true, pedantic: true, ..Flags::default() },
         }
     }
 
@@ -201,6 +205,14 @@ impl Connection {
     pub fn subscription(&self, local: &LocalInterest, hash: u64, sid: &[u8]) -> Option<SubId> {
         let is_it = |id: &SubId| local.get(*id).is_some_and(|subscription| subscription.sid.as_bytes() == sid);
         self.subscriptions.find(hash, is_it).copied()
+    }
+
+    /// Books a message of so many bytes to the client; answers how many bytes wait for it.
+    #[inline]
+    pub fn count_sent(&mut self, bytes: usize) -> usize {
+        self.sent.messages += 1;
+        self.sent.bytes += bytes as u64;
+        self.out.pending()
     }
 
     /// The beginning of its log lines.

@@ -23,6 +23,8 @@ const SLICES: usize = 64;
 const RANGES_APART: usize = 8;
 /// A frame of so many bytes is worth a range of its own however many there are.
 const WORTH_A_RANGE: usize = 512;
+/// Room behind what is asked for: writers copy blocks of fixed size and cut off what is too much.
+const SLACK: usize = 64;
 /// A list of segments that grew longer than this is not kept while the connection is idle.
 const IDLE_SEGMENTS: usize = 8;
 
@@ -85,13 +87,13 @@ impl OutBuffer {
     pub fn reserve(&mut self, pool: &mut BufferPool, bytes: usize) -> &mut Vec<u8> {
         self.pending += bytes;
         let room = match self.segments.back() {
-            Some(Segment::Owned { buffer, .. }) => buffer.capacity() - buffer.len() >= bytes,
+            Some(Segment::Owned { buffer, .. }) => buffer.capacity() - buffer.len() >= bytes + SLACK,
             _ => false,
         };
         if !room {
             // A connection that fills a small buffer is busy.
             let small = self.segments.is_empty();
-            self.segments.push_back(Segment::Owned { buffer: pool.take(bytes, small), start: 0 });
+            self.segments.push_back(Segment::Owned { buffer: pool.take(bytes + SLACK, small), start: 0 });
         }
         match self.segments.back_mut() {
             Some(Segment::Owned { buffer, .. }) => buffer,

@@ -17,6 +17,8 @@ use crate::account::AccountId;
 use crate::lane::counts::GroupCounts;
 
 const PLACES: usize = 1 << 13;
+/// Most frame beginnings that a plan keeps.
+const HEADS: usize = 16;
 
 /// One plain subscription, as a plan knows it.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,43 @@ pub struct Target {
     pub connection: u32,
     /// It has the same sid as the target before it: the frame may be the same.
     pub same_sid: bool,
+}
+
+/// The beginning of a subscriber's frames, `HMSG <subject> <sid> `, made once for the subjects that a plan is kept for. It lies in an array
+/// of fixed size, because copying that is a few instructions where copying a slice of any length is a call.
+#[derive(Clone, Debug)]
+pub struct Head {
+    bytes: [u8; HEAD_BYTES + 1],
+    len: usize,
+}
+
+/// Most bytes of a [`Head`] with `MSG`.
+pub const HEAD_BYTES: usize = 64;
+
+impl Head {
+    fn new(subject: &[u8], sid: &[u8]) -> Option<Head> {
+        let mut bytes = [0; HEAD_BYTES + 1];
+        let len = b"HMSG ".len() + subject.len() + 1 + sid.len() + 1;
+        let mut place = bytes.get_mut(..len)?;
+        for part in [b"HMSG ".as_slice(), subject, b" ", sid, b" "] {
+            let (here, behind) = place.split_at_mut_checked(part.len())?;
+            here.copy_from_slice(part);
+            place = behind;
+        }
+        Some(Head { bytes, len })
+    }
+
+    /// Appends it, with `HMSG` or `MSG`. Fastest if `out` has room for [`HEAD_BYTES`] more.
+    #[inline]
+    pub fn append(&self, out: &mut Vec<u8>, headers: bool) {
+        let before = out.len();
+        if headers {
+            out.extend_from_slice(self.bytes.get(..self.len).unwrap_or(&[]));
+        } else if let Some(wide) = self.bytes.last_chunk::<HEAD_BYTES>() {
+            out.extend_from_slice(wide);
+            out.truncate(before + self.len - 1);
+        }
+    }
 }
 
 /// One queue group that matches, over all of its patterns.
@@ -45,6 +84,8 @@ pub struct PlanGroup {
 pub struct Plan {
     /// Plain subscriptions of this shard.
     pub plain: Vec<Target>,
+    /// The beginnings of their frames, in the same order; fewer or none if there are many or they are long.
+    pub heads: Vec<Head>,
     /// Queue groups, wherever their members are.
     pub groups: Vec<PlanGroup>,
     /// Other shards with plain subscriptions.
@@ -54,6 +95,7 @@ pub struct Plan {
 impl Plan {
     fn clear(&mut self) {
         self.plain.clear();
+        self.heads.clear();
         self.groups.clear();
         self.shards.clear();
     }
@@ -109,13 +151,13 @@ impl Plan {
     }
 
     /// Puts targets with equal sids next to each other, so that their frames can be written once.
-    fn order_by_sid(&mut self, local: &LocalInterest) {
-        if self.plain.len() < 2 {
-            return;
-        }
+    fn order_by_sid(&mut self, local: &LocalInterest, subject: &[u8]) {
         let sid = |target: &Target| local.get(target.subscription).map_or(&[][..], |found| found.sid.as_bytes());
-        self.plain.sort_by(|a, b| sid(a).cmp(sid(b)));
-        self.mark_equal_sids(local);
+        if self.plain.len() > 1 {
+            self.plain.sort_by(|a, b| sid(a).cmp(sid(b)));
+            self.mark_equal_sids(local);
+        }
+        self.heads.extend(self.plain.iter().take(HEADS).map_while(|target| Head::new(subject, sid(target))));
     }
 
     fn mark_equal_sids(&mut self, local: &LocalInterest) {
@@ -160,21 +202,33 @@ impl Stamp {
     }
 }
 
+/// Neither table has changed while these are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Generations {
+    local: u64,
+    directory: u64,
+}
+
+impl Generations {
+    #[inline]
+    fn of(sources: &Sources<'_>) -> Self {
+        let directory = if sources.directory.is_alone() { 0 } else { sources.directory.versions().generation() };
+        Generations { local: sources.local.generation(), directory }
+    }
+}
+
 #[derive(Debug)]
 struct Cached {
     account: AccountId,
     subject: Box<[u8]>,
     keys: SubjectKeys,
     stamp: Stamp,
-    local_generation: u64,
-    directory_generation: u64,
+    generations: Generations,
     plan: Plan,
 }
 
 #[derive(Debug, Default)]
 struct Place {
-    /// Hash of who lives here.
-    hash: u64,
     /// Hash of who was turned away last.
     candidate: u32,
     cached: Option<Box<Cached>>,
@@ -186,7 +240,9 @@ pub struct PlanCache {
     places: Box<[Place]>,
     scratch: Plan,
     remote: Remote,
-    /// Looks that found a valid plan.
+    /// Place of the subject that was looked up last.
+    recent: usize,
+    /// Looks that found a plan.
     pub hits: u64,
     /// Looks that made a plan and did not keep it.
     pub misses: u64,
@@ -200,6 +256,7 @@ impl Default for PlanCache {
             places: (0..PLACES).map(|_| Place::default()).collect(),
             scratch: Plan::default(),
             remote: Remote::default(),
+            recent: 0,
             hits: 0,
             misses: 0,
             refills: 0,
@@ -209,38 +266,47 @@ impl Default for PlanCache {
 
 impl PlanCache {
     /// The plan for a subject, true at this moment.
+    #[inline]
     pub fn get(&mut self, sources: &Sources<'_>, hasher: &Hasher, subject: &[u8]) -> &Plan {
-        let hash = hasher.hash(sources.account, subject);
-        // Generations and versions are read before what they speak of, so a change in between makes the plan look older, not newer.
-        let directory_generation =
-            if sources.directory.is_alone() { 0 } else { sources.directory.versions().generation() };
-        let local_generation = sources.local.generation();
-        let place = &mut self.places[hash as usize & (PLACES - 1)];
-        if place.hash == hash
-            && let Some(cached) = &mut place.cached
-            && *cached.subject == *subject
-            && cached.account == sources.account
-        {
-            if cached.local_generation != local_generation || cached.directory_generation != directory_generation {
-                let stamp = Stamp::of(sources, &cached.keys);
-                if stamp == cached.stamp {
-                    self.hits += 1;
-                } else {
-                    self.refills += 1;
-                    cached.plan.fill(sources, subject, &cached.keys, &mut self.remote);
-                    cached.plan.order_by_sid(sources.local);
-                    cached.stamp = stamp;
-                }
-                cached.local_generation = local_generation;
-                cached.directory_generation = directory_generation;
-            } else {
-                self.hits += 1;
+        // A publisher mostly goes on with the subject that it just used.
+        if !self.is_at(self.recent, sources.account, subject) {
+            let hash = hasher.hash(sources.account, subject);
+            let place = hash as usize & (PLACES - 1);
+            if !self.is_at(place, sources.account, subject) {
+                return self.miss(sources, hasher, subject, hash);
             }
-            // Asked for again because the borrow of the branch above must end before the other way out.
-            return place.cached.as_ref().map_or(&self.scratch, |cached| &cached.plan);
+            self.recent = place;
         }
+        // Generations and versions are read before what they speak of, so a change in between makes the plan look older, not newer.
+        let generations = Generations::of(sources);
+        let PlanCache { places, scratch, remote, hits, refills, recent, .. } = self;
+        let Some(cached) = &mut places[*recent].cached else { return scratch };
+        *hits += 1;
+        if cached.generations != generations {
+            let stamp = Stamp::of(sources, &cached.keys);
+            if stamp != cached.stamp {
+                *refills += 1;
+                cached.plan.fill(sources, subject, &cached.keys, remote);
+                cached.plan.order_by_sid(sources.local, subject);
+                cached.stamp = stamp;
+            }
+            cached.generations = generations;
+        }
+        &cached.plan
+    }
+
+    #[inline]
+    fn is_at(&self, place: usize, account: AccountId, subject: &[u8]) -> bool {
+        self.places[place]
+            .cached
+            .as_ref()
+            .is_some_and(|cached| same_bytes(&cached.subject, subject) && cached.account == account)
+    }
+
+    fn miss(&mut self, sources: &Sources<'_>, hasher: &Hasher, subject: &[u8], hash: u64) -> &Plan {
         self.misses += 1;
         let keys = hasher.subject_keys_from(sources.account, subject, hash);
+        let place = &mut self.places[hash as usize & (PLACES - 1)];
         let candidate = (hash >> 32) as u32;
         if place.candidate != candidate {
             place.candidate = candidate;
@@ -248,15 +314,26 @@ impl PlanCache {
             self.scratch.mark_equal_sids(sources.local);
             return &self.scratch;
         }
-        let stamp = Stamp::of(sources, &keys);
+        let (generations, stamp) = (Generations::of(sources), Stamp::of(sources, &keys));
         let mut plan = Plan::default();
         plan.fill(sources, subject, &keys, &mut self.remote);
-        plan.order_by_sid(sources.local);
-        place.hash = hash;
+        plan.order_by_sid(sources.local, subject);
         place.candidate = 0;
-        let account = sources.account;
-        let subject = subject.into();
-        let cached = Cached { account, subject, keys, stamp, local_generation, directory_generation, plan };
+        let cached = Cached { account: sources.account, subject: subject.into(), keys, stamp, generations, plan };
         &place.cached.insert(Box::new(cached)).plan
+    }
+}
+
+/// Equality without a call for the lengths that subjects have.
+#[inline]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) => {
+            a_first == b_first && a_last == b_last && (a.len() <= 16 || a == b)
+        }
+        _ => a.iter().zip(b).all(|(a, b)| a == b),
     }
 }

@@ -10,9 +10,9 @@ use smallvec::SmallVec;
 use super::mail::{Addressing, Control, Deliveries, Delivery, Message, Origin};
 use super::{Core, Pressure, Shard, mark_dirty};
 use crate::account::AccountId;
-use crate::connection::{CloseReason, Closing, Key, Pause};
-use crate::interest::plan::PlanGroup;
-use crate::interest::{Plan, Target};
+use crate::connection::{CloseReason, Closing, Connection, Key, Pause};
+use crate::interest::plan::{Head, PlanGroup};
+use crate::interest::{Plan, SubId, Subscription, Target};
 use crate::protocol::frame;
 
 /// How often a message for a queue group is passed on when the member that was chosen is gone.
@@ -30,7 +30,7 @@ impl Shard {
         let Shard { cache, core, .. } = self;
         let plan = cache.get(&core.sources(message.account), &core.hasher, message.subject);
         let origin = entry.origin;
-        let mut reached = entry.plain && core.deliver_plain(&plan.plain, message, origin);
+        let mut reached = entry.plain && core.deliver_plain(plan, message, origin);
         for name in batch.queue_names(entry) {
             let group = plan.groups.iter().find(|group| *group.name == *name);
             reached |= match group {
@@ -66,7 +66,7 @@ impl Shard {
 impl Core {
     /// Delivers a client's message to everybody in the plan.
     pub(super) fn deliver(&mut self, plan: &Plan, message: &Message<'_>, origin: Origin) {
-        let mut reached = self.deliver_plain(&plan.plain, message, origin);
+        let mut reached = self.deliver_plain(plan, message, origin);
         if plan.groups.is_empty() {
             for (at, &target) in plan.shards.iter().enumerate() {
                 let answer = at == 0 && !reached && self.wants_answer(message, origin);
@@ -83,7 +83,9 @@ impl Core {
             }
             reached |= !remote.is_empty();
         }
-        self.remove_expired();
+        if !self.receiving.expired.is_empty() {
+            self.remove_expired();
+        }
         if !reached && plan.shards.is_empty() && self.wants_answer(message, origin) {
             let reply = message.reply().unwrap_or_default();
             self.no_responders(origin.connection, message.account, message.subject, reply);
@@ -108,113 +110,95 @@ impl Core {
     }
 
     /// Delivers to plain subscriptions of this shard; did anybody get it?
-    pub(super) fn deliver_plain(&mut self, targets: &[Target], message: &Message<'_>, origin: Origin) -> bool {
+    #[inline]
+    pub(super) fn deliver_plain(&mut self, plan: &Plan, message: &Message<'_>, origin: Origin) -> bool {
+        if let [target] = &plan.plain[..] {
+            return self.deliver_copy(target, plan.heads.first(), message, origin);
+        }
         let mut reached = false;
-        let mut rest = targets;
-        while let Some((first, behind)) = rest.split_first() {
-            let alike = behind.iter().take_while(|target| target.same_sid).count();
-            let (run, behind) = rest.split_at(alike + 1);
-            rest = behind;
-            reached |= if alike == 0 || message.large.is_some() {
-                run.iter().fold(false, |reached, target| self.deliver_copy(target, message, origin) | reached)
+        let mut at = 0;
+        while let Some((_, behind)) = plan.plain.get(at..).and_then(<[Target]>::split_first) {
+            let alike = behind.iter().take_while(|target| target.same_sid).count() + 1;
+            let run = plan.plain.get(at..at + alike).unwrap_or(&[]);
+            let head = plan.heads.get(at);
+            reached |= if alike == 1 || message.large.is_some() {
+                run.iter().fold(false, |reached, target| self.deliver_copy(target, head, message, origin) | reached)
             } else {
-                self.deliver_alike(first, run, message, origin)
+                self.deliver_alike(run, head, message, origin)
             };
+            at += alike;
         }
         reached
     }
 
     /// One frame for many connections: written once for those that take headers, once for those that do not.
-    fn deliver_alike(&mut self, first: &Target, run: &[Target], message: &Message<'_>, origin: Origin) -> bool {
-        let Some(subscription) = self.local.get(first.subscription) else { return false };
-        let sid = subscription.sid.clone();
+    fn deliver_alike(&mut self, run: &[Target], head: Option<&Head>, message: &Message<'_>, origin: Origin) -> bool {
         let mut frames = [None, None];
         let mut reached = false;
         for target in run {
-            if !self.accepts(target, origin) {
+            let Some(connection) = self.connections.get_mut(target.connection as usize) else { continue };
+            let Some(subscription) = self.local.get_mut(target.subscription) else { continue };
+            if !self.receiving.accepts(connection, subscription, target, origin) {
                 continue;
             }
-            let Some(connection) = self.connections.get_mut(target.connection as usize) else { continue };
             let stripped = message.header_len > 0 && !connection.flags.headers;
             let range = frames[usize::from(stripped)].get_or_insert_with(|| {
                 let start = self.arena.len();
-                write_frame(&mut self.arena, message, sid.as_bytes(), stripped);
+                write_frame(&mut self.arena, message, subscription.sid.as_bytes(), head, stripped);
                 start..self.arena.len()
             });
             connection.out.append_arena(&mut self.pool, &self.arena, range.clone());
             reached = true;
-            self.delivered(target, message, origin, stripped);
+            mark_dirty(&mut self.dirty, connection);
+            if connection.count_sent(message.body_len) > self.gate || self.tracing {
+                self.look_closer(target, message, origin, stripped);
+            }
         }
         reached
     }
 
     /// A frame of its own.
-    fn deliver_copy(&mut self, target: &Target, message: &Message<'_>, origin: Origin) -> bool {
-        if !self.accepts(target, origin) {
+    fn deliver_copy(&mut self, target: &Target, head: Option<&Head>, message: &Message<'_>, origin: Origin) -> bool {
+        let Some(connection) = self.connections.get_mut(target.connection as usize) else { return false };
+        let Some(subscription) = self.local.get_mut(target.subscription) else { return false };
+        if !self.receiving.accepts(connection, subscription, target, origin) {
             return false;
         }
-        let Some(connection) = self.connections.get_mut(target.connection as usize) else { return false };
-        let Some(subscription) = self.local.get(target.subscription) else { return false };
         let sid = subscription.sid.as_bytes();
         let stripped = message.header_len > 0 && !connection.flags.headers;
         match message.large {
+            None if !stripped => {
+                let out = connection.out.reserve(&mut self.pool, frame_len(message, sid));
+                write_frame(out, message, sid, head, false);
+            }
+            None => {
+                self.scratch.clear();
+                write_frame(&mut self.scratch, message, sid, None, true);
+                connection.out.append(&mut self.pool, &self.scratch);
+            }
             Some((data, offset)) => {
                 self.scratch.clear();
                 let from = write_large_head(&mut self.scratch, message, sid, stripped);
                 connection.out.append(&mut self.pool, &self.scratch);
                 connection.out.append_shared(data, offset + from);
             }
-            None if stripped => {
-                self.scratch.clear();
-                write_frame(&mut self.scratch, message, sid, true);
-                connection.out.append(&mut self.pool, &self.scratch);
-            }
-            None => {
-                let length = frame_len(message, sid);
-                write_frame(connection.out.reserve(&mut self.pool, length), message, sid, false);
-            }
         }
-        self.delivered(target, message, origin, stripped);
-        true
-    }
-
-    /// May this subscription have the message? If so, it counts as delivered.
-    fn accepts(&mut self, target: &Target, origin: Origin) -> bool {
-        let Some(connection) = self.connections.get(target.connection as usize) else { return false };
-        if !origin.echo && origin.shard == self.id && origin.connection == connection.key {
-            return false;
-        }
-        if connection.closing.is_some() {
-            return false;
-        }
-        if connection.flags.gated && self.config.limits.no_fast_producer_stall {
-            self.counters.dropped += 1;
-            return false;
-        }
-        let Some(subscription) = self.local.get_mut(target.subscription) else { return false };
-        if subscription.max > 0 {
-            if subscription.delivered >= subscription.max {
-                return false;
-            }
-            if subscription.delivered + 1 == subscription.max {
-                self.expired.push(target.subscription);
-            }
-        }
-        subscription.delivered = subscription.delivered.saturating_add(1);
-        true
-    }
-
-    /// Books a frame that was appended.
-    fn delivered(&mut self, target: &Target, message: &Message<'_>, origin: Origin, stripped: bool) {
-        let Some(connection) = self.connections.get_mut(target.connection as usize) else { return };
-        connection.sent.messages += 1;
-        connection.sent.bytes += message.body_len as u64;
         mark_dirty(&mut self.dirty, connection);
+        if connection.count_sent(message.body_len) > self.gate || self.tracing {
+            self.look_closer(target, message, origin, stripped);
+        }
+        true
+    }
+
+    /// After a delivery to a connection that is behind, or that is traced.
+    #[cold]
+    fn look_closer(&mut self, target: &Target, message: &Message<'_>, origin: Origin, stripped: bool) {
+        let Some(connection) = self.connections.get(target.connection as usize) else { return };
         let key = connection.key;
-        if connection.out.pending() > self.config.limits.max_pending / 4 * 3 {
+        if connection.out.pending() > self.gate {
             self.behind(key, origin);
         }
-        if self.config.trace.enabled
+        if self.tracing
             && let Some(subscription) = self.local.get(target.subscription)
         {
             let sid = subscription.sid.clone();
@@ -264,7 +248,7 @@ impl Core {
         }
         let start = self.rng.usize(..group.local.len());
         let (before, from) = group.local.split_at(start);
-        from.iter().chain(before).any(|member| self.deliver_copy(member, message, origin))
+        from.iter().chain(before).any(|member| self.deliver_copy(member, None, message, origin))
     }
 
     /// Gives a client's message to one member of a queue group, wherever it is; each member has the same chance.
@@ -334,8 +318,9 @@ impl Core {
     }
 
     /// Ends the subscriptions that have had their last message.
+    #[cold]
     pub(super) fn remove_expired(&mut self) {
-        while let Some(id) = self.expired.pop() {
+        while let Some(id) = self.receiving.expired.pop() {
             let Some(subscription) = self.local.get(id) else { continue };
             let index = subscription.connection as usize;
             let Some(connection) = self.connections.get(index) else { continue };
@@ -374,32 +359,83 @@ impl Core {
     }
 }
 
+/// What decides whether a subscription gets a message, and what comes of it.
+#[derive(Debug, Default)]
+pub(super) struct Receiving {
+    /// This shard.
+    pub shard: u16,
+    /// Connections that are behind get nothing, instead of slowing down their publishers.
+    pub drop_gated: bool,
+    /// Messages that were dropped for this.
+    pub dropped: u64,
+    /// Subscriptions that have had their last message.
+    pub expired: Vec<SubId>,
+}
+
+impl Receiving {
+    /// May this subscription have the message? If so, it counts as delivered.
+    #[inline]
+    fn accepts(
+        &mut self,
+        connection: &Connection,
+        subscription: &mut Subscription,
+        target: &Target,
+        origin: Origin,
+    ) -> bool {
+        if !origin.echo && origin.connection == connection.key && origin.shard == self.shard {
+            return false;
+        }
+        if connection.closing.is_some() {
+            return false;
+        }
+        if self.drop_gated && connection.flags.gated {
+            self.dropped += 1;
+            return false;
+        }
+        if subscription.max > 0 {
+            if subscription.delivered >= subscription.max {
+                return false;
+            }
+            if subscription.delivered + 1 == subscription.max {
+                self.expired.push(target.subscription);
+            }
+        }
+        subscription.delivered = subscription.delivered.saturating_add(1);
+        true
+    }
+}
+
+#[inline]
 fn frame_len(message: &Message<'_>, sid: &[u8]) -> usize {
     let name = if message.header_len > 0 { 5 } else { 4 };
     name + message.subject.len() + 1 + sid.len() + 1 + message.tail.len()
 }
 
-fn write_frame(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8], stripped: bool) {
+#[inline]
+fn write_frame(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8], head: Option<&Head>, stripped: bool) {
     if stripped {
         frame::write_stripped(out, message.subject, sid, message.reply(), message.payload());
         return;
     }
+    match head {
+        Some(head) => head.append(out, message.header_len > 0),
+        None => write_head(out, message, sid),
+    }
+    message.append_tail(out);
+}
+
+fn write_head(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8]) {
     out.extend_from_slice(if message.header_len > 0 { b"HMSG " } else { b"MSG " });
     out.extend_from_slice(message.subject);
     out.push(b' ');
     out.extend_from_slice(sid);
     out.push(b' ');
-    out.extend_from_slice(message.tail);
 }
 
 /// The beginning of a large message's frame; answers from which byte of the tail on it can be shared.
 fn write_large_head(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8], stripped: bool) -> usize {
     if !stripped {
-        out.extend_from_slice(if message.header_len > 0 { b"HMSG " } else { b"MSG " });
-        out.extend_from_slice(message.subject);
-        out.push(b' ');
-        out.extend_from_slice(sid);
-        out.push(b' ');
+        write_head(out, message, sid);
         return 0;
     }
     let payload = message.body_len - message.header_len;

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use slab::Slab;
 
+use self::delivery::Receiving;
 use self::mail::{Control, Deliveries, Mail};
 pub use self::outbox::{Outbox, Pressure};
 use self::timers::{Timer, Timers};
@@ -32,7 +33,7 @@ use crate::account::AccountId;
 use crate::config::{Auth, Config};
 use crate::connection::{Blocked, BufferPool, CloseReason, Closing, Connection, Flushed, Key, Pause};
 use crate::interest::keys::Hasher;
-use crate::interest::{Directory, LocalInterest, PlanCache, Sources, SubId};
+use crate::interest::{Directory, LocalInterest, PlanCache, Sources};
 use crate::protocol::frame;
 
 /// Most bytes taken from one socket in one read.
@@ -68,10 +69,16 @@ pub(crate) struct Core {
     resumed: Vec<Key>,
     waiting_for_credit: Vec<(u16, Key)>,
     stalled_by: Vec<(Key, Key)>,
-    expired: Vec<SubId>,
+    receiving: Receiving,
     /// What the publisher whose bytes are acted on must wait for.
     pressure: Option<Pause>,
+    /// A connection was paused or closed: whoever acts on input looks whether it may go on.
+    disturbed: bool,
     wants_flush: bool,
+    /// Protocol lines are logged.
+    tracing: bool,
+    /// Bytes that may wait for a connection before its publishers are slowed down.
+    gate: usize,
     complaints: HashMap<String, u64>,
     now: u64,
     rng: fastrand::Rng,
@@ -135,9 +142,16 @@ impl Shard {
             resumed: Vec::new(),
             waiting_for_credit: Vec::new(),
             stalled_by: Vec::new(),
-            expired: Vec::new(),
+            receiving: Receiving {
+                shard: id as u16,
+                drop_gated: config.limits.no_fast_producer_stall,
+                ..Receiving::default()
+            },
             pressure: None,
+            disturbed: false,
             wants_flush: false,
+            tracing: config.trace.enabled,
+            gate: config.limits.max_pending / 4 * 3,
             complaints: HashMap::new(),
             now: 0,
             rng: fastrand::Rng::with_seed(seed),
@@ -386,7 +400,7 @@ impl Shard {
 
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        self.core.counters
+        Counters { dropped: self.core.receiving.dropped, ..self.core.counters }
     }
 }
 
@@ -419,7 +433,7 @@ impl Core {
         frame::write_error(&mut line, text.as_bytes());
         self.tell(key, &line);
         self.scratch = line;
-        if self.config.trace.enabled {
+        if self.tracing {
             self.trace_line(key, "->>", &format!("-ERR {text}"));
         }
     }
@@ -438,10 +452,11 @@ impl Core {
             }
             None => connection.closing = Some(closing),
         }
+        self.disturbed = true;
         if let Closing::Flush(_) = closing
-            && connection.blocked.is_none()
+            && let Some(connection) = self.connections.get_mut(key.index as usize)
         {
-            mark_dirty(&mut self.dirty, &mut self.connections[key.index as usize]);
+            mark_dirty(&mut self.dirty, connection);
         }
         let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
         self.timers.set(deadline, key, Timer::Write);
@@ -488,6 +503,7 @@ impl Core {
         connection.stalled += milliseconds;
         let until = now + milliseconds;
         connection.pause = Some(Pause::Stall { until });
+        self.disturbed = true;
         self.counters.stalls += 1;
         self.timers.set(until, publisher, Timer::Resume);
         if let Some(by) = by {
@@ -526,7 +542,6 @@ impl Core {
             connection.out.keep(&self.arena, &mut self.pool);
             return;
         }
-        let limit = self.config.limits.max_pending;
         match connection.out.flush(&self.arena, &mut self.pool, write) {
             Ok((_, Flushed::Done)) => connection.blocked = None,
             Ok((written, Flushed::Blocked)) => {
@@ -549,7 +564,7 @@ impl Core {
                 return;
             }
         }
-        if connection.flags.gated && connection.out.pending() <= limit / 4 * 3 {
+        if connection.flags.gated && connection.out.pending() <= self.gate {
             connection.flags.gated = false;
             self.release_stalled_by(key);
         }

@@ -3,7 +3,8 @@
 use super::mail::{Message, Origin};
 use super::trace::Quoted;
 use super::{COMPLAINT_INTERVAL_MS, Core, LARGE_OPERATION, Shard};
-use crate::connection::{CloseReason, Closing, Key, Large, Pause};
+use crate::account::AccountId;
+use crate::connection::{CloseReason, Closing, Key, Large, Pause, Traffic};
 use crate::interest::{NewSubscription, SubId};
 use crate::protocol::client::{ClientOp, ParseError, ParserLimits, Publish, Step};
 use crate::subject;
@@ -11,88 +12,118 @@ use crate::subject;
 /// A queue group of this name is the server's own.
 const RESERVED_QUEUE: &[u8] = b"_sys_";
 
+/// What publishing needs to know of the publisher. It changes with CONNECT only, so it is looked up once for many messages.
+struct Publisher {
+    origin: Origin,
+    account: AccountId,
+    verbose: bool,
+    pedantic: bool,
+    limits: ParserLimits,
+}
+
 impl Shard {
     /// Acts on all complete operations in `input`; answers how many bytes are done with. `large`: the input is one operation in a buffer
     /// that may be shared.
     pub(super) fn process(&mut self, key: Key, input: &[u8], large: Option<&Large>) -> usize {
+        let Some(connection) = self.core.connection(key) else { return input.len() };
+        let mut parser = std::mem::take(&mut connection.parser);
+        let mut complained = connection.flags.complained;
+        let mut received = Traffic::default();
         let mut at = 0;
-        let Some(mut limits) = self.core.parser_limits(key) else { return input.len() };
+        let mut publisher = None;
+        self.core.disturbed = true;
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
-            let Some(connection) = self.core.connection(key) else { return input.len() };
-            if connection.closing.is_some() {
-                return input.len();
-            }
-            if connection.pause.is_some() {
-                break;
-            }
-            if !connection.flags.spoke {
-                connection.flags.spoke = true;
-                if !matches!(rest.first(), Some(b'C' | b'c')) {
-                    self.core.refuse_before_connect(key);
-                    return input.len();
+            if std::mem::take(&mut self.core.disturbed) {
+                match self.core.may_go_on(key, rest) {
+                    Verdict::GoOn => {}
+                    Verdict::Wait => break,
+                    Verdict::End => {
+                        at = input.len();
+                        break;
+                    }
                 }
             }
-            match connection.parser.next(rest, &limits) {
+            let publisher = match &mut publisher {
+                Some(publisher) => publisher,
+                none => match self.core.publisher(key) {
+                    Some(found) => none.insert(found),
+                    None => return input.len(),
+                },
+            };
+            match parser.next(rest, &publisher.limits) {
                 Step::Op { op: ClientOp::Pub(publish), consumed } => {
                     at += consumed;
-                    self.publish(key, &publish, large.map(|large| (large, at)));
-                    if let Some(pause) = self.core.pressure.take() {
-                        self.core.pause(key, pause);
-                    }
+                    complained = false;
+                    received.messages += 1;
+                    received.bytes += publish.body.len() as u64;
+                    self.publish(publisher, &publish, rest, consumed, large);
                 }
                 Step::Op { op, consumed } => {
                     at += consumed;
                     self.core.operate(key, op);
-                    match self.core.parser_limits(key) {
-                        Some(new) => limits = new,
+                    // It may have been a CONNECT.
+                    match self.core.publisher(key) {
+                        Some(found) => *publisher = found,
                         None => return input.len(),
                     }
                 }
                 Step::Skipped { consumed } => at += consumed,
                 Step::Incomplete { needed, publish_subject } => {
                     if let Some(subject) = publish_subject
-                        && connection.options.pedantic
-                        && !connection.flags.complained
+                        && publisher.pedantic
+                        && !complained
                         && !subject::is_publishable_literal(subject)
                     {
                         // Said here and again when the payload is there, as the reference does.
-                        connection.flags.complained = true;
+                        complained = true;
                         self.core.tell_error(key, "Invalid Publish Subject");
                     }
                     if let Some(needed) = needed.filter(|needed| *needed > LARGE_OPERATION)
                         && let Some(connection) = self.core.connection(key)
                     {
                         connection.input.large = Some((rest.to_vec(), needed));
-                        return input.len();
+                        at = input.len();
                     }
                     break;
                 }
                 Step::Error(error) => {
                     self.core.parse_error(key, &error);
-                    return input.len();
+                    at = input.len();
+                    break;
                 }
+            }
+        }
+        let now = self.core.now;
+        if let Some(connection) = self.core.connection(key) {
+            connection.parser = parser;
+            connection.flags.complained = complained;
+            if received.messages > 0 {
+                connection.received.messages += received.messages;
+                connection.received.bytes += received.bytes;
+                connection.last_active = now;
             }
         }
         at
     }
 
-    /// One message from a client: checks, then delivery (client-protocol.md §3.4).
-    fn publish(&mut self, key: Key, publish: &Publish<'_>, large: Option<(&Large, usize)>) {
+    /// One message from a client: checks, then delivery (client-protocol.md §3.4). `operation` begins with it and it ends at `end`.
+    #[inline]
+    fn publish(
+        &mut self,
+        publisher: &Publisher,
+        publish: &Publish<'_>,
+        operation: &[u8],
+        end: usize,
+        large: Option<&Large>,
+    ) {
         let Shard { cache, core, .. } = self;
-        let now = core.now;
-        if core.config.trace.enabled {
+        let key = publisher.origin.connection;
+        if core.tracing {
             let name = if publish.header_text.is_some() { "HPUB" } else { "PUB" };
             core.trace_operation(key, name, publish.args);
             core.trace_payload(key, "<<-", publish.body, publish.header_len);
         }
-        let Some(connection) = core.connection(key) else { return };
-        connection.received.messages += 1;
-        connection.received.bytes += publish.body.len() as u64;
-        connection.last_active = now;
-        connection.flags.complained = false;
-        let (verbose, pedantic) = (connection.options.verbose, connection.options.pedantic);
-        let (account, echo) = (connection.account, connection.flags.echo);
-        if pedantic && !subject::is_publishable_literal(publish.subject) {
+        if publisher.pedantic && !subject::is_publishable_literal(publish.subject) {
             core.tell_error(key, "Invalid Publish Subject");
         }
         if is_reserved_subject(publish.subject) {
@@ -105,33 +136,59 @@ impl Shard {
             core.violation(key, "Publish", " with Reply of ", reply);
             return;
         }
-        if verbose {
+        if publisher.verbose {
             core.ok(key);
         }
-        let mut rewritten = Vec::new();
-        let (tail, large) = match publish.tail {
-            // The tail is the end of the operation, wherever that lies.
-            Some(tail) => (tail, large.map(|(data, end)| (data, end.saturating_sub(tail.len())))),
-            None => {
-                publish.write_tail(&mut rewritten);
-                (&rewritten[..], None)
-            }
-        };
-        let message = Message {
-            account,
+        let mut message = Message {
+            account: publisher.account,
             subject: publish.subject,
-            tail,
+            tail: &[],
+            wide: None,
             reply_len: publish.reply.map_or(0, <[u8]>::len),
             header_len: publish.header_len,
             body_len: publish.body.len(),
-            large,
+            large: None,
         };
-        let origin = Origin { shard: core.id, connection: key, echo };
-        let plan = cache.get(&core.sources(account), &core.hasher, publish.subject);
-        core.deliver(plan, &message, origin);
+        let rewritten;
+        match publish.tail {
+            Some(tail) => {
+                // The tail is the end of the operation.
+                let start = end.saturating_sub(tail.len());
+                message.tail = tail;
+                message.wide = operation.get(start..).and_then(<[u8]>::first_chunk);
+                message.large = large.map(|data| (data, data.len().saturating_sub(tail.len())));
+            }
+            None => {
+                rewritten = rewrite(publish);
+                message.tail = &rewritten;
+            }
+        }
+        let plan = cache.get(&core.sources(publisher.account), &core.hasher, publish.subject);
+        core.deliver(plan, &message, publisher.origin);
+        if let Some(pause) = core.pressure.take() {
+            core.pause(key, pause);
+        }
     }
 }
 
+/// May a connection's input be acted on?
+enum Verdict {
+    GoOn,
+    /// Not now.
+    Wait,
+    /// Never.
+    End,
+}
+
+/// The tail of a message that did not come in the usual form.
+#[cold]
+fn rewrite(publish: &Publish<'_>) -> Vec<u8> {
+    let mut tail = Vec::new();
+    publish.write_tail(&mut tail);
+    tail
+}
+
+#[inline]
 fn is_reserved_subject(subject: &[u8]) -> bool {
     match subject.first() {
         Some(b'_') => subject.len() > 5 && subject.starts_with(b"_GR_."),
@@ -151,11 +208,38 @@ fn is_reserved_reply(reply: &[u8]) -> bool {
 }
 
 impl Core {
-    fn parser_limits(&mut self, key: Key) -> Option<ParserLimits> {
+    fn publisher(&mut self, key: Key) -> Option<Publisher> {
         let limits = &self.config.limits;
         let (max_control_line, max_payload) = (limits.max_control_line, limits.max_payload);
-        let headers = self.connection(key)?.flags.headers;
-        Some(ParserLimits { max_control_line, max_payload, headers })
+        let shard = self.id;
+        let connection = self.connection(key)?;
+        let flags = connection.flags;
+        Some(Publisher {
+            origin: Origin { shard, connection: key, echo: flags.echo },
+            account: connection.account,
+            verbose: flags.verbose,
+            pedantic: flags.pedantic,
+            limits: ParserLimits { max_control_line, max_payload, headers: flags.headers },
+        })
+    }
+
+    fn may_go_on(&mut self, key: Key, input: &[u8]) -> Verdict {
+        let Some(connection) = self.connection(key) else { return Verdict::End };
+        if connection.closing.is_some() {
+            return Verdict::End;
+        }
+        if connection.pause.is_some() {
+            return Verdict::Wait;
+        }
+        if !connection.flags.spoke {
+            // Who must log in says CONNECT first, and its first byte tells.
+            connection.flags.spoke = true;
+            if !matches!(input.first(), Some(b'C' | b'c')) {
+                self.refuse_before_connect(key);
+                return Verdict::End;
+            }
+        }
+        Verdict::GoOn
     }
 
     fn pause(&mut self, key: Key, pause: Pause) {
@@ -164,6 +248,7 @@ impl Core {
             return;
         }
         connection.pause = Some(pause);
+        self.disturbed = true;
         match pause {
             // The end of this turn is all that it waits for.
             Pause::Turn => self.resume(key),
@@ -204,27 +289,27 @@ impl Core {
         match op {
             ClientOp::Connect { json } => self.connect(key, json),
             ClientOp::Sub { args, subject, queue, sid } => {
-                if self.config.trace.enabled {
+                if self.tracing {
                     self.trace_operation(key, "SUB", args);
                 }
                 self.touch(key, now);
                 self.subscribe(key, subject, queue, sid);
             }
             ClientOp::Unsub { args, sid, max } => {
-                if self.config.trace.enabled {
+                if self.tracing {
                     self.trace_operation(key, "UNSUB", args);
                 }
                 self.touch(key, now);
                 self.unsubscribe(key, sid, max);
             }
             ClientOp::Ping => {
-                if self.config.trace.enabled {
+                if self.tracing {
                     self.trace_line(key, "<<-", "PING");
                 }
                 self.ping(key);
             }
             ClientOp::Pong => {
-                if self.config.trace.enabled {
+                if self.tracing {
                     self.trace_line(key, "<<-", "PONG");
                 }
                 if let Some(connection) = self.connection(key) {
@@ -256,7 +341,7 @@ impl Core {
     }
 
     fn ok_if_verbose(&mut self, key: Key) {
-        if self.connection(key).is_some_and(|connection| connection.options.verbose) {
+        if self.connection(key).is_some_and(|connection| connection.flags.verbose) {
             self.ok(key);
         }
     }
@@ -365,7 +450,7 @@ impl Core {
             self.shrink_subscriptions(key);
         }
         let gone = self.local.unsubscribe(account, id);
-        if self.config.trace.enabled
+        if self.tracing
             && let Some(gone) = gone
         {
             let sid = String::from_utf8_lossy(gone.sid.as_bytes());

@@ -77,7 +77,7 @@ impl Core {
     }
 
     pub(super) fn connect(&mut self, key: Key, json: &[u8]) {
-        if self.config.trace.enabled {
+        if self.tracing {
             let redacted = crate::protocol::connect::redact(json);
             self.trace_line(key, "<<-", &format!("CONNECT {}", String::from_utf8_lossy(&redacted)));
         }
@@ -129,8 +129,9 @@ impl Core {
     fn admit(&mut self, key: Key, credential: Option<Box<str>>) {
         let headers_supported = self.config.limits.headers;
         let Some(connection) = self.connection(key) else { return };
-        let ConnectOptions { protocol, headers, no_responders, echo, verbose, new_account, ref account, .. } =
-            *connection.options;
+        let ConnectOptions {
+            protocol, headers, no_responders, echo, verbose, pedantic, new_account, ref account, ..
+        } = *connection.options;
         if new_account || account.as_deref().is_some_and(|account| !account.is_empty()) {
             self.refuse(key);
             return;
@@ -154,6 +155,8 @@ impl Core {
         connection.flags.admitted = true;
         connection.flags.headers = headers;
         connection.flags.echo = echo;
+        connection.flags.verbose = verbose;
+        connection.flags.pedantic = pedantic;
         connection.flags.no_responders = no_responders;
         if first {
             connection.ping_epoch += 1;
@@ -169,14 +172,14 @@ impl Core {
 
     pub(super) fn ok(&mut self, key: Key) {
         self.tell(key, frame::OK);
-        if self.config.trace.enabled {
+        if self.tracing {
             self.trace_line(key, "->>", "OK");
         }
     }
 
     pub(super) fn ping(&mut self, key: Key) {
         self.tell(key, frame::PONG);
-        if self.config.trace.enabled {
+        if self.tracing {
             self.trace_line(key, "->>", "PONG");
         }
         let now = self.now;
@@ -242,7 +245,7 @@ impl Core {
             connection.pings_out += 1;
             connection.last_ping = Some(now);
             self.tell(key, frame::PING);
-            if self.config.trace.enabled {
+            if self.tracing {
                 self.trace_line(key, "->>", "PING");
             }
         }
