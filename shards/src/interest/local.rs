@@ -149,6 +149,16 @@ impl LocalInterest {
         self.subscriptions.get_mut(id.0 as usize)
     }
 
+    /// Lets a subscription end after `max` messages in all.
+    pub fn set_max(&mut self, account: AccountId, id: SubId, max: u32) {
+        let Some(subscription) = self.subscriptions.get_mut(id.0 as usize) else { return };
+        subscription.max = max;
+        // Plans treat those without a limit all alike.
+        if let Some(topic) = self.topics.get(subscription.topic as usize) {
+            self.changed(self.hasher.interest_key(account, &topic.subject));
+        }
+    }
+
     /// Subject or pattern of a subscription.
     pub fn subject_of(&self, subscription: &Subscription) -> &[u8] {
         self.topics.get(subscription.topic as usize).map_or(&[], |topic| &topic.subject)

@@ -90,12 +90,15 @@ pub struct Plan {
     pub groups: Vec<PlanGroup>,
     /// Other shards with plain subscriptions.
     pub shards: SmallVec<[u16; 8]>,
+    /// Nobody but plain subscriptions of this shard, all with the same sid and without a limit: they get the same bytes.
+    pub uniform: bool,
 }
 
 impl Plan {
     fn clear(&mut self) {
         self.plain.clear();
         self.heads.clear();
+        self.uniform = false;
         self.groups.clear();
         self.shards.clear();
     }
@@ -148,6 +151,17 @@ impl Plan {
                 group.counts.push(counts);
             }
         }
+    }
+
+    /// Prepares a plan that is kept.
+    fn finish(&mut self, local: &LocalInterest, subject: &[u8]) {
+        self.order_by_sid(local, subject);
+        let unlimited = |target: &Target| local.get(target.subscription).is_some_and(|found| found.max == 0);
+        self.uniform = self.groups.is_empty()
+            && self.shards.is_empty()
+            && !self.heads.is_empty()
+            && self.plain.iter().skip(1).all(|target| target.same_sid)
+            && self.plain.iter().all(unlimited);
     }
 
     /// Puts targets with equal sids next to each other, so that their frames can be written once.
@@ -234,6 +248,15 @@ struct Place {
     cached: Option<Box<Cached>>,
 }
 
+/// Where a plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// In the cache, at this place.
+    Kept(usize),
+    /// Made for this once.
+    Scratch,
+}
+
 /// A shard's plans. Counts its slow paths.
 #[derive(Debug)]
 pub struct PlanCache {
@@ -265,9 +288,9 @@ impl Default for PlanCache {
 }
 
 impl PlanCache {
-    /// The plan for a subject, true at this moment.
+    /// Finds the plan for a subject, true at this moment.
     #[inline]
-    pub fn get(&mut self, sources: &Sources<'_>, hasher: &Hasher, subject: &[u8]) -> &Plan {
+    pub fn look_up(&mut self, sources: &Sources<'_>, hasher: &Hasher, subject: &[u8]) -> Found {
         // A publisher mostly goes on with the subject that it just used.
         if !self.is_at(self.recent, sources.account, subject) {
             let hash = hasher.hash(sources.account, subject);
@@ -279,20 +302,40 @@ impl PlanCache {
         }
         // Generations and versions are read before what they speak of, so a change in between makes the plan look older, not newer.
         let generations = Generations::of(sources);
-        let PlanCache { places, scratch, remote, hits, refills, recent, .. } = self;
-        let Some(cached) = &mut places[*recent].cached else { return scratch };
-        *hits += 1;
-        if cached.generations != generations {
-            let stamp = Stamp::of(sources, &cached.keys);
-            if stamp != cached.stamp {
-                *refills += 1;
-                cached.plan.fill(sources, subject, &cached.keys, remote);
-                cached.plan.order_by_sid(sources.local, subject);
-                cached.stamp = stamp;
+        let PlanCache { places, remote, hits, refills, recent, .. } = self;
+        if let Some(cached) = &mut places[*recent].cached {
+            *hits += 1;
+            if cached.generations != generations {
+                let stamp = Stamp::of(sources, &cached.keys);
+                if stamp != cached.stamp {
+                    *refills += 1;
+                    cached.plan.fill(sources, subject, &cached.keys, remote);
+                    cached.plan.finish(sources.local, subject);
+                    cached.stamp = stamp;
+                }
+                cached.generations = generations;
             }
-            cached.generations = generations;
         }
-        &cached.plan
+        Found::Kept(*recent)
+    }
+
+    /// What was found, as long as nothing else was looked up since.
+    #[inline]
+    pub fn plan(&self, found: Found) -> &Plan {
+        match found {
+            Found::Kept(place) => self.places[place].cached.as_ref().map_or(&self.scratch, |cached| &cached.plan),
+            Found::Scratch => &self.scratch,
+        }
+    }
+
+    /// Is what was found at this place still the whole truth, and for this subject?
+    #[inline]
+    pub fn continues(&self, place: usize, sources: &Sources<'_>, subject: &[u8]) -> bool {
+        self.places[place].cached.as_ref().is_some_and(|cached| {
+            same_bytes(&cached.subject, subject)
+                && cached.account == sources.account
+                && cached.generations == Generations::of(sources)
+        })
     }
 
     #[inline]
@@ -303,7 +346,7 @@ impl PlanCache {
             .is_some_and(|cached| same_bytes(&cached.subject, subject) && cached.account == account)
     }
 
-    fn miss(&mut self, sources: &Sources<'_>, hasher: &Hasher, subject: &[u8], hash: u64) -> &Plan {
+    fn miss(&mut self, sources: &Sources<'_>, hasher: &Hasher, subject: &[u8], hash: u64) -> Found {
         self.misses += 1;
         let keys = hasher.subject_keys_from(sources.account, subject, hash);
         let place = &mut self.places[hash as usize & (PLACES - 1)];
@@ -312,15 +355,17 @@ impl PlanCache {
             place.candidate = candidate;
             self.scratch.fill(sources, subject, &keys, &mut self.remote);
             self.scratch.mark_equal_sids(sources.local);
-            return &self.scratch;
+            return Found::Scratch;
         }
         let (generations, stamp) = (Generations::of(sources), Stamp::of(sources, &keys));
         let mut plan = Plan::default();
         plan.fill(sources, subject, &keys, &mut self.remote);
-        plan.order_by_sid(sources.local, subject);
+        plan.finish(sources.local, subject);
         place.candidate = 0;
         let cached = Cached { account: sources.account, subject: subject.into(), keys, stamp, generations, plan };
-        &place.cached.insert(Box::new(cached)).plan
+        place.cached = Some(Box::new(cached));
+        self.recent = hash as usize & (PLACES - 1);
+        Found::Kept(self.recent)
     }
 }
 

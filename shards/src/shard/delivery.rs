@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::mail::{Addressing, Control, Deliveries, Delivery, Message, Origin};
+use super::mail::{Addressing, Control, Deliveries, Delivery, Message, Origin, WIDE, append_tail};
 use super::{Core, Pressure, Shard, mark_dirty};
 use crate::account::AccountId;
 use crate::connection::{CloseReason, Closing, Connection, Key, Pause};
-use crate::interest::plan::{Head, PlanGroup};
-use crate::interest::{Plan, SubId, Subscription, Target};
+use crate::interest::plan::{HEAD_BYTES, Head, PlanGroup};
+use crate::interest::{Found, Plan, Sources, SubId, Subscription, Target};
 use crate::protocol::frame;
 
 /// How often a message for a queue group is passed on when the member that was chosen is gone.
@@ -27,9 +27,34 @@ type RemoteTargets = SmallVec<[(u16, bool, SmallVec<[Arc<[u8]>; 2]>); 4]>;
 impl Shard {
     /// A message that another shard published for subscribers here.
     pub(super) fn deliver_from_lane(&mut self, batch: &Deliveries, entry: &Delivery, message: &Message<'_>) {
-        let Shard { cache, core, .. } = self;
-        let plan = cache.get(&core.sources(message.account), &core.hasher, message.subject);
         let origin = entry.origin;
+        if let Some(run) = &mut self.core.run {
+            if entry.is_plain()
+                && message.header_len == 0
+                && message.large.is_none()
+                && run.origin == origin
+                && self.cache.continues(
+                    run.place,
+                    &Sources {
+                        local: &self.core.local,
+                        directory: &self.core.directory,
+                        account: message.account,
+                        shard: usize::from(self.core.id),
+                    },
+                    message.subject,
+                )
+            {
+                run.append(&mut self.core.arena, message.tail, message.wide, message.body_len);
+                return;
+            }
+            self.close_run();
+        }
+        let Shard { cache, core, .. } = self;
+        let found = cache.look_up(&core.sources(message.account), &core.hasher, message.subject);
+        let plan = cache.plan(found);
+        if entry.is_plain() && core.begin_run(found, plan, message, origin) {
+            return;
+        }
         let mut reached = entry.plain && core.deliver_plain(plan, message, origin);
         for name in batch.queue_names(entry) {
             let group = plan.groups.iter().find(|group| *group.name == *name);
@@ -55,7 +80,8 @@ impl Shard {
     /// Another shard found no responder where the directory said there was one. If it says so no more, the requester is told.
     pub(super) fn nobody_there(&mut self, publisher: Key, account: AccountId, subject: &[u8], reply: &[u8]) {
         let Shard { cache, core, .. } = self;
-        let plan = cache.get(&core.sources(account), &core.hasher, subject);
+        let found = cache.look_up(&core.sources(account), &core.hasher, subject);
+        let plan = cache.plan(found);
         let elsewhere = |group: &PlanGroup| !group.local.is_empty() || core.members_elsewhere(group) > 0;
         if plan.plain.is_empty() && plan.shards.is_empty() && !plan.groups.iter().any(elsewhere) {
             core.no_responders(publisher, account, subject, reply);
@@ -63,7 +89,84 @@ impl Shard {
     }
 }
 
+/// Consecutive messages of one publisher on one subject to subscribers that get the same bytes. Their frames lie one after the other in
+/// the arena, so each subscriber is looked up and booked once for all of them.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// The publisher.
+    pub origin: Origin,
+    /// Where the plan is.
+    pub place: usize,
+    head: Head,
+    /// Where its frames begin in the arena.
+    start: usize,
+    messages: u32,
+    bytes: u64,
+}
+
+impl Run {
+    /// One more message.
+    #[inline]
+    pub fn append(&mut self, arena: &mut Vec<u8>, tail: &[u8], wide: Option<&[u8; WIDE]>, body_len: usize) {
+        self.messages += 1;
+        self.bytes += body_len as u64;
+        arena.reserve(HEAD_BYTES + WIDE + tail.len());
+        self.head.append(arena, false);
+        append_tail(arena, tail, wide);
+    }
+}
+
+impl Shard {
+    /// Hands the frames of a run to its subscribers.
+    #[inline]
+    pub(super) fn close_run(&mut self) {
+        if let Some(run) = self.core.run.take() {
+            let plan = self.cache.plan(Found::Kept(run.place));
+            self.core.deliver_run(plan, &run);
+        }
+    }
+}
+
 impl Core {
+    /// Begins a run with this message, if its subscribers get the same bytes.
+    pub(super) fn begin_run(&mut self, found: Found, plan: &Plan, message: &Message<'_>, origin: Origin) -> bool {
+        let (Found::Kept(place), true, [head, ..]) = (found, plan.uniform, &plan.heads[..]) else { return false };
+        if message.large.is_some() || message.header_len > 0 {
+            return false;
+        }
+        let start = self.arena.len();
+        let mut run = Run { origin, place, head: head.clone(), start, messages: 0, bytes: 0 };
+        run.append(&mut self.arena, message.tail, message.wide, message.body_len);
+        self.run = Some(run);
+        true
+    }
+
+    fn deliver_run(&mut self, plan: &Plan, run: &Run) {
+        let range = run.start..self.arena.len();
+        for target in &plan.plain {
+            let Some(connection) = self.connections.get_mut(target.connection as usize) else { continue };
+            let Some(subscription) = self.local.get_mut(target.subscription) else { continue };
+            if !self.receiving.accepts(connection, subscription, target, run.origin) {
+                continue;
+            }
+            // One was counted by the look above.
+            subscription.delivered = subscription.delivered.saturating_add(run.messages - 1);
+            connection.out.append_arena(&mut self.pool, &self.arena, range.clone());
+            connection.sent.messages += u64::from(run.messages);
+            connection.sent.bytes += run.bytes;
+            mark_dirty(&mut self.dirty, connection);
+            if connection.out.pending() > self.gate {
+                let key = connection.key;
+                self.behind(key, run.origin);
+            }
+        }
+        if let Some(pause) = self.pressure.take()
+            && run.origin.shard == self.id
+        {
+            self.pause(run.origin.connection, pause);
+        }
+    }
+
     /// Delivers a client's message to everybody in the plan.
     pub(super) fn deliver(&mut self, plan: &Plan, message: &Message<'_>, origin: Origin) {
         let mut reached = self.deliver_plain(plan, message, origin);
@@ -421,7 +524,7 @@ fn write_frame(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8], head: Optio
         Some(head) => head.append(out, message.header_len > 0),
         None => write_head(out, message, sid),
     }
-    message.append_tail(out);
+    append_tail(out, message.tail, message.wide);
 }
 
 fn write_head(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8]) {

@@ -47,23 +47,23 @@ impl<'a> Message<'a> {
         if self.reply_len == 0 { None } else { self.tail.get(..self.reply_len) }
     }
 
-    /// Appends the tail. Fastest if `out` has room for [`WIDE`] bytes more.
-    #[inline]
-    pub fn append_tail(&self, out: &mut Vec<u8>) {
-        match self.wide {
-            Some(wide) if self.tail.len() <= WIDE => {
-                let end = out.len() + self.tail.len();
-                out.extend_from_slice(wide);
-                out.truncate(end);
-            }
-            _ => out.extend_from_slice(self.tail),
-        }
-    }
-
     /// Payload without headers.
     pub fn payload(&self) -> &'a [u8] {
         let body = self.tail.len().saturating_sub(self.body_len + 2);
         self.tail.get(body + self.header_len..body + self.body_len).unwrap_or(&[])
+    }
+}
+
+/// Appends a tail, as one block if `wide` has what lies where it begins. Fastest if `out` has room for [`WIDE`] bytes more.
+#[inline]
+pub fn append_tail(out: &mut Vec<u8>, tail: &[u8], wide: Option<&[u8; WIDE]>) {
+    match wide {
+        Some(wide) if tail.len() <= WIDE => {
+            let end = out.len() + tail.len();
+            out.extend_from_slice(wide);
+            out.truncate(end);
+        }
+        _ => out.extend_from_slice(tail),
     }
 }
 
@@ -112,6 +112,13 @@ pub struct Deliveries {
     bytes: Vec<u8>,
     large: Vec<Large>,
     large_bytes: u64,
+}
+
+impl Delivery {
+    /// For plain subscriptions, and nobody asks what became of it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain && self.queues == 0 && !self.answer
+    }
 }
 
 impl Deliveries {

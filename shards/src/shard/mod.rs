@@ -25,7 +25,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use self::delivery::Receiving;
+use self::delivery::{Receiving, Run};
 use self::mail::{Control, Deliveries, Mail};
 pub use self::outbox::{Outbox, Pressure};
 use self::timers::{Timer, Timers};
@@ -62,6 +62,7 @@ pub(crate) struct Core {
     outbox: Outbox,
     pool: BufferPool,
     arena: Vec<u8>,
+    run: Option<Run>,
     scratch: Vec<u8>,
     timers: Timers,
     dirty: Vec<Key>,
@@ -135,6 +136,7 @@ impl Shard {
             outbox: Outbox::new(shards + 1),
             pool: BufferPool::default(),
             arena: Vec::new(),
+            run: None,
             scratch: Vec::new(),
             timers: Timers::default(),
             dirty: Vec::new(),
@@ -279,6 +281,7 @@ impl Shard {
         for (entry, message) in batch.iter() {
             self.deliver_from_lane(&batch, &entry, &message);
         }
+        self.close_run();
         self.core.outbox.recycle(batch);
     }
 

@@ -3,9 +3,9 @@
 use super::mail::{Message, Origin};
 use super::trace::Quoted;
 use super::{COMPLAINT_INTERVAL_MS, Core, LARGE_OPERATION, Shard};
-use crate::account::AccountId;
+use crate::account::{self, AccountId};
 use crate::connection::{CloseReason, Closing, Key, Large, Pause, Traffic};
-use crate::interest::{NewSubscription, SubId};
+use crate::interest::{NewSubscription, Sources, SubId};
 use crate::protocol::client::{ClientOp, ParseError, ParserLimits, Publish, Step};
 use crate::subject;
 
@@ -18,6 +18,9 @@ struct Publisher {
     account: AccountId,
     verbose: bool,
     pedantic: bool,
+    no_responders: bool,
+    /// Its messages need nothing but delivery.
+    runs: bool,
     limits: ParserLimits,
 }
 
@@ -50,14 +53,18 @@ impl Shard {
                     None => return input.len(),
                 },
             };
-            match parser.next(rest, &publisher.limits) {
-                Step::Op { op: ClientOp::Pub(publish), consumed } => {
-                    at += consumed;
-                    complained = false;
-                    received.messages += 1;
-                    received.bytes += publish.body.len() as u64;
-                    self.publish(publisher, &publish, rest, consumed, large);
-                }
+            let step = parser.next(rest, &publisher.limits);
+            // By reference: a message's description is too large to be moved for every message.
+            if let Step::Op { op: ClientOp::Pub(publish), consumed } = &step {
+                at += consumed;
+                complained = false;
+                received.messages += 1;
+                received.bytes += publish.body.len() as u64;
+                self.publish(publisher, publish, rest, *consumed, large);
+                continue;
+            }
+            self.close_run();
+            match step {
                 Step::Op { op, consumed } => {
                     at += consumed;
                     self.core.operate(key, op);
@@ -93,6 +100,7 @@ impl Shard {
                 }
             }
         }
+        self.close_run();
         let now = self.core.now;
         if let Some(connection) = self.core.connection(key) {
             connection.parser = parser;
@@ -106,9 +114,45 @@ impl Shard {
         at
     }
 
-    /// One message from a client: checks, then delivery (client-protocol.md §3.4). `operation` begins with it and it ends at `end`.
+    /// One message from a client. `operation` begins with it and it ends at `end`.
     #[inline]
     fn publish(
+        &mut self,
+        publisher: &Publisher,
+        publish: &Publish<'_>,
+        operation: &[u8],
+        end: usize,
+        large: Option<&Large>,
+    ) {
+        // One like the message before it.
+        if let Some(run) = &mut self.core.run
+            && publisher.runs
+            && publish.header_len == 0
+            && let Some(tail) = publish.tail
+            && publish.reply.is_none_or(|reply| !publisher.no_responders && !is_reserved_reply(reply))
+            && run.origin == publisher.origin
+            && self.cache.continues(
+                run.place,
+                &Sources {
+                    local: &self.core.local,
+                    directory: &self.core.directory,
+                    account: publisher.account,
+                    shard: usize::from(self.core.id),
+                },
+                publish.subject,
+            )
+        {
+            let wide = operation.get(end.saturating_sub(tail.len())..).and_then(<[u8]>::first_chunk);
+            run.append(&mut self.core.arena, tail, wide, publish.body.len());
+            return;
+        }
+        self.close_run();
+        self.publish_anew(publisher, publish, operation, end, large);
+    }
+
+    /// Checks, then delivery (client-protocol.md §3.4).
+    #[inline(never)]
+    fn publish_anew(
         &mut self,
         publisher: &Publisher,
         publish: &Publish<'_>,
@@ -163,7 +207,12 @@ impl Shard {
                 message.tail = &rewritten;
             }
         }
-        let plan = cache.get(&core.sources(publisher.account), &core.hasher, publish.subject);
+        let found = cache.look_up(&core.sources(publisher.account), &core.hasher, publish.subject);
+        let plan = cache.plan(found);
+        let runs = publisher.runs && (message.reply_len == 0 || !publisher.no_responders);
+        if runs && core.begin_run(found, plan, &message, publisher.origin) {
+            return;
+        }
         core.deliver(plan, &message, publisher.origin);
         if let Some(pause) = core.pressure.take() {
             core.pause(key, pause);
@@ -211,7 +260,7 @@ impl Core {
     fn publisher(&mut self, key: Key) -> Option<Publisher> {
         let limits = &self.config.limits;
         let (max_control_line, max_payload) = (limits.max_control_line, limits.max_payload);
-        let shard = self.id;
+        let (shard, tracing) = (self.id, self.tracing);
         let connection = self.connection(key)?;
         let flags = connection.flags;
         Some(Publisher {
@@ -219,6 +268,8 @@ impl Core {
             account: connection.account,
             verbose: flags.verbose,
             pedantic: flags.pedantic,
+            no_responders: flags.no_responders,
+            runs: !tracing && !flags.verbose && !flags.pedantic,
             limits: ParserLimits { max_control_line, max_payload, headers: flags.headers },
         })
     }
@@ -242,7 +293,7 @@ impl Core {
         Verdict::GoOn
     }
 
-    fn pause(&mut self, key: Key, pause: Pause) {
+    pub(super) fn pause(&mut self, key: Key, pause: Pause) {
         let Some(connection) = self.connection(key) else { return };
         if connection.closing.is_some() || connection.pause.is_some() {
             return;
@@ -405,9 +456,7 @@ impl Core {
             let id = self.local.subscribe(new);
             let (local, hasher) = (&self.local, &self.hasher);
             let rehash = |id: &SubId| {
-                local
-                    .get(*id)
-                    .map_or(0, |subscription| hasher.hash(crate::account::GLOBAL, subscription.sid.as_bytes()))
+                local.get(*id).map_or(0, |subscription| hasher.hash(account::GLOBAL, subscription.sid.as_bytes()))
             };
             connection.subscriptions.insert_unique(hash, id, rehash);
         }
@@ -415,7 +464,7 @@ impl Core {
     }
 
     fn hash_sid(&self, sid: &[u8]) -> u64 {
-        self.hasher.hash(crate::account::GLOBAL, sid)
+        self.hasher.hash(account::GLOBAL, sid)
     }
 
     fn unsubscribe(&mut self, key: Key, sid: &[u8], max: Option<u64>) {
@@ -423,10 +472,11 @@ impl Core {
         let connection = self.connections.get(key.index as usize);
         let id = connection.and_then(|connection| connection.subscription(&self.local, hash, sid));
         if let Some(id) = id {
-            match (max, self.local.get_mut(id)) {
+            match (max, self.local.get(id)) {
                 (Some(max), Some(subscription)) if max > u64::from(subscription.delivered) => {
+                    let account = connection.map_or(account::GLOBAL, |connection| connection.account);
                     // Nine digits at most, so it fits.
-                    subscription.max = u32::try_from(max).unwrap_or(u32::MAX);
+                    self.local.set_max(account, id, u32::try_from(max).unwrap_or(u32::MAX));
                 }
                 _ => self.remove_subscription(key, id),
             }
@@ -463,7 +513,7 @@ impl Core {
         let (local, hasher) = (&self.local, &self.hasher);
         let keep = connection.subscriptions.len() * 2;
         connection.subscriptions.shrink_to(keep, |id| {
-            local.get(*id).map_or(0, |subscription| hasher.hash(crate::account::GLOBAL, subscription.sid.as_bytes()))
+            local.get(*id).map_or(0, |subscription| hasher.hash(account::GLOBAL, subscription.sid.as_bytes()))
         });
     }
 }
