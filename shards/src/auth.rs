@@ -1,4 +1,4 @@
-//! Who may connect: the decision about one CONNECT (client-protocol.md §6.1 to §6.3).
+//! Who may connect: the decision about one CONNECT.
 
 use ring::digest::{SHA256, digest};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// See the module. The order and the texts are those of operations.md §3.3.
+/// See the module. The order and the texts are those of the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the texts below say it")]
 pub enum CloseReason {

@@ -438,7 +438,7 @@ impl Core {
         }
     }
 
-    /// Tells a requester that nobody listens (client-protocol.md §3.9), if it listens for the answer itself.
+    /// Tells a requester that nobody listens, if it listens for the answer itself.
     fn no_responders(&mut self, requester: Key, account: AccountId, subject: &[u8], reply: &[u8]) {
         let hash = self.hasher.hash(account, reply);
         let mut own = None;

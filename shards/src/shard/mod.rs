@@ -2,13 +2,14 @@
 //!
 //! The driver calls, in a turn: [`Shard::begin_turn`], then [`Shard::receive`] for mail of other shards, [`Shard::fill`] and [`Shard::act`]
 //! for readable connections, [`Shard::run_timers`]; then it sends what [`Shard::outbox`] holds, and only then lets [`Shard::flush`] write
-//! what [`Shard::dirty`] names. That order is what keeps the flush barrier and causal order: whatever a client is told in a turn, the
+//! what [`Shard::take_dirty`] names. That order is what keeps the flush barrier and causal order: whatever a client is told in a turn, the
 //! parcels that were made before it are in their inboxes.
 //!
-//! * [`operations`]: what a client's operations do.
-//! * [`delivery`]: from a message and a plan to frames in out-buffers and entries in parcels.
-//! * [`mail`], [`outbox`]: what shards tell each other.
+//! * `operations`: what a client's operations do; `session`: its life apart from messages.
+//! * `delivery`: from a message and a plan to frames in out-buffers and entries in parcels.
+//! * [`mail`], `outbox`: what shards tell each other.
 //! * [`timers`]: pings, deadlines, stalls.
+//! * `trace`: the protocol in the log, on request.
 
 mod delivery;
 pub mod mail;

@@ -150,7 +150,7 @@ impl Shard {
         self.publish_anew(publisher, publish, operation, end, large);
     }
 
-    /// Checks, then delivery (client-protocol.md §3.4).
+    /// Checks, in the reference's order, then delivery.
     #[inline(never)]
     fn publish_anew(
         &mut self,

@@ -12,7 +12,7 @@ use crate::protocol::connect::ConnectOptions;
 use crate::protocol::frame;
 use crate::protocol::info::Info;
 
-/// A new client is pinged soon, so that its round-trip time is known (client-protocol.md §5.1).
+/// A new client is pinged soon, so that its round-trip time is known.
 const FIRST_PING_MS: u64 = 2000;
 /// The round-trip time is measured anew after so long.
 const RTT_INTERVAL_MS: u64 = 3600 * 1000;

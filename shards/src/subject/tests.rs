@@ -130,7 +130,7 @@ fn what_a_pedantic_publisher_may_use() {
     }
 }
 
-/// The definition of §8 as recursion over split tokens.
+/// The definition of matching as recursion over split tokens.
 fn naive_match(pattern: &[&[u8]], subject: &[&[u8]]) -> bool {
     match (pattern, subject) {
         ([], []) => true,
