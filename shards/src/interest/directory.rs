@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use super::keys::{Hasher, InterestKey, SubjectKeys};
 use super::ring::{self, PARTITIONS};
+use super::sid::SidHint;
 use super::trie::Trie;
 use crate::account::AccountId;
 use crate::lane::counts::GroupCounts;
@@ -34,6 +35,8 @@ const SHRINK_ABOVE: usize = 1024;
 pub struct Remote {
     /// Other shards with plain subscriptions.
     pub shards: SmallVec<[u16; 8]>,
+    /// The sid of a subscriber there.
+    pub sid: SidHint,
     /// Queue groups, with the counts of all shards, the asking one included. One entry for each pattern.
     pub groups: SmallVec<[NamedGroup; 2]>,
 }
@@ -44,6 +47,7 @@ pub type NamedGroup = (Arc<[u8]>, Arc<GroupCounts>);
 impl Remote {
     fn clear(&mut self) {
         self.shards.clear();
+        self.sid = SidHint::default();
         self.groups.clear();
     }
 }
@@ -78,46 +82,60 @@ struct PatternTopic {
     groups: Groups,
 }
 
-/// Shards that hold an interest, and how often (two literals of one shard may share a hash).
+/// Shards that hold an interest.
 #[derive(Debug, Default)]
 enum Holders {
     #[default]
     Nobody,
-    One {
-        shard: u16,
-        count: u32,
-    },
+    One(Holder),
     #[allow(clippy::box_collection, reason = "there is one of these for each literal: two words, not four")]
-    Many(Box<Vec<(u16, u32)>>),
+    Many(Box<Vec<Holder>>),
+}
+
+/// One shard's interest.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    shard: u16,
+    /// How often: two literals of one shard may share a hash.
+    count: u32,
+    /// Of its first subscriber.
+    sid: SidHint,
 }
 
 impl Holders {
-    fn add(&mut self, shard: u16) {
+    fn add(&mut self, shard: u16, sid: SidHint) {
+        let new = Holder { shard, count: 1, sid };
         match self {
-            Holders::Nobody => *self = Holders::One { shard, count: 1 },
-            Holders::One { shard: holder, count } if *holder == shard => *count += 1,
-            Holders::One { shard: holder, count } => {
-                *self = Holders::Many(Box::new(vec![(*holder, *count), (shard, 1)]));
+            Holders::Nobody => *self = Holders::One(new),
+            Holders::One(holder) if holder.shard == shard => {
+                holder.count += 1;
+                holder.sid = sid;
             }
-            Holders::Many(many) => match many.iter_mut().find(|(holder, _)| *holder == shard) {
-                Some((_, count)) => *count += 1,
-                None => many.push((shard, 1)),
+            Holders::One(holder) => *self = Holders::Many(Box::new(vec![*holder, new])),
+            Holders::Many(many) => match many.iter_mut().find(|holder| holder.shard == shard) {
+                Some(holder) => {
+                    holder.count += 1;
+                    holder.sid = sid;
+                }
+                None => many.push(new),
             },
         }
     }
 
     fn remove(&mut self, shard: u16) {
         match self {
-            Holders::One { shard: holder, count } if *holder == shard => {
-                *count -= 1;
-                if *count == 0 {
+            Holders::One(holder) if holder.shard == shard => {
+                holder.count -= 1;
+                if holder.count == 0 {
                     *self = Holders::Nobody;
                 }
             }
             Holders::Many(many) => {
-                if let Some(at) = many.iter().position(|(holder, _)| *holder == shard) {
-                    many[at].1 -= 1;
-                    if many[at].1 == 0 {
+                if let Some(at) = many.iter().position(|holder| holder.shard == shard)
+                    && let Some(holder) = many.get_mut(at)
+                {
+                    holder.count -= 1;
+                    if holder.count == 0 {
                         many.swap_remove(at);
                     }
                 }
@@ -133,16 +151,17 @@ impl Holders {
         matches!(self, Holders::Nobody)
     }
 
-    fn others(&self, asking: u16, out: &mut SmallVec<[u16; 8]>) {
-        let mut put = |shard: u16| {
-            if shard != asking && !out.contains(&shard) {
-                out.push(shard);
-            }
+    fn others(&self, asking: u16, out: &mut Remote) {
+        let holders = match self {
+            Holders::Nobody => &[],
+            Holders::One(holder) => std::slice::from_ref(holder),
+            Holders::Many(many) => &many[..],
         };
-        match self {
-            Holders::Nobody => {}
-            Holders::One { shard, .. } => put(*shard),
-            Holders::Many(many) => many.iter().for_each(|(shard, _)| put(*shard)),
+        for Holder { shard, sid, .. } in holders {
+            if *shard != asking && !out.shards.contains(shard) {
+                out.shards.push(*shard);
+                out.sid = *sid;
+            }
         }
     }
 }
@@ -176,6 +195,8 @@ pub struct Interest<'a> {
     pub pattern: &'a [u8],
     /// Shard that has it.
     pub shard: usize,
+    /// Its first subscriber's sid.
+    pub sid: SidHint,
 }
 
 impl Directory {
@@ -217,7 +238,7 @@ impl Directory {
         let slot = self.versions.slot_of(interest.key.hash);
         {
             let mut partition = self.partition(interest.key.hash).write();
-            partition.holders(&interest).add(interest.shard as u16);
+            partition.holders(&interest).add(interest.shard as u16, interest.sid);
             self.versions.add(slot);
             self.versions.bump(slot);
         }
@@ -273,7 +294,7 @@ impl Directory {
         if !self.versions.is_empty(self.versions.slot_of(keys.literal)) {
             let partition = self.partition(keys.literal).read();
             if let Some(holders) = partition.literals.get(&keys.literal) {
-                holders.others(asking, &mut out.shards);
+                holders.others(asking, out);
             }
             if let Some(groups) = partition.literal_groups.get(&keys.literal) {
                 out.groups.extend(groups.0.iter().cloned());
@@ -290,7 +311,7 @@ impl Directory {
             let Some(patterns) = partition.patterns.get(&key) else { continue };
             patterns.trie.matches(subject, &mut |topic| {
                 if let Some(topic) = patterns.topics.get(topic as usize) {
-                    topic.holders.others(asking, &mut out.shards);
+                    topic.holders.others(asking, out);
                     out.groups.extend(topic.groups.0.iter().cloned());
                 }
             });

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use super::directory::{Directory, Interest};
 use super::keys::{Hasher, InterestKey, SubjectKeys};
-use super::sid::Sid;
+use super::sid::{Sid, SidHint};
 use super::trie::Trie;
 use crate::account::AccountId;
 use crate::lane::counts::GroupCounts;
@@ -170,7 +170,7 @@ impl LocalInterest {
         let topic_id = self.topic(new.account, new.subject, key);
         let id = self.subscriptions.vacant_key() as u32;
         let topic = &mut self.topics[topic_id as usize];
-        let interest = Interest { key, pattern: new.subject, shard: self.shard };
+        let interest = Interest { key, pattern: new.subject, shard: self.shard, sid: SidHint::new(new.sid) };
         let (group, place) = match new.queue {
             None => {
                 topic.plain.push(id);
@@ -199,7 +199,11 @@ impl LocalInterest {
         let gone = self.subscriptions.try_remove(id.0 as usize)?;
         let topic = &mut self.topics[gone.topic as usize];
         let key = self.hasher.interest_key(account, &topic.subject);
-        let moved = topic.remove(&gone, Interest { key, pattern: &[], shard: self.shard }, &self.directory);
+        let moved = topic.remove(
+            &gone,
+            Interest { key, pattern: &[], shard: self.shard, sid: SidHint::default() },
+            &self.directory,
+        );
         if let Some(moved) = moved
             && let Some(subscription) = self.subscriptions.get_mut(moved as usize)
         {

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::directory::{Directory, Remote};
 use super::keys::{Hasher, SubjectKeys};
 use super::local::{LocalInterest, SubId};
+use super::sid::SidHint;
 use crate::account::AccountId;
 use crate::lane::counts::GroupCounts;
 
@@ -55,6 +56,11 @@ impl Head {
         Some(Head { bytes, len })
     }
 
+    /// The same as bytes, with `MSG`.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(1..self.len).unwrap_or(&[])
+    }
+
     /// Appends it, with `HMSG` or `MSG`. Fastest if `out` has room for [`HEAD_BYTES`] more.
     #[inline]
     pub fn append(&self, out: &mut Vec<u8>, headers: bool) {
@@ -90,15 +96,19 @@ pub struct Plan {
     pub groups: Vec<PlanGroup>,
     /// Other shards with plain subscriptions.
     pub shards: SmallVec<[u16; 8]>,
-    /// Nobody but plain subscriptions of this shard, all with the same sid and without a limit: they get the same bytes.
-    pub uniform: bool,
+    /// The plain subscriptions of this shard all have the same sid and no limit: they get the same bytes.
+    pub alike: bool,
+    /// With what the frames of a run of messages begin, if there may be one: plain subscriptions only, and those of this shard alike.
+    pub run_head: Option<Head>,
+    remote_sid: SidHint,
 }
 
 impl Plan {
     fn clear(&mut self) {
         self.plain.clear();
         self.heads.clear();
-        self.uniform = false;
+        self.alike = false;
+        self.run_head = None;
         self.groups.clear();
         self.shards.clear();
     }
@@ -146,6 +156,7 @@ impl Plan {
         }
         directory.look_up(account, keys, subject, shard, remote);
         self.shards.extend(remote.shards.iter().copied());
+        self.remote_sid = remote.sid;
         for (name, counts) in remote.groups.drain(..) {
             if let Some(group) = self.group(&name) {
                 group.counts.push(counts);
@@ -157,11 +168,13 @@ impl Plan {
     fn finish(&mut self, local: &LocalInterest, subject: &[u8]) {
         self.order_by_sid(local, subject);
         let unlimited = |target: &Target| local.get(target.subscription).is_some_and(|found| found.max == 0);
-        self.uniform = self.groups.is_empty()
-            && self.shards.is_empty()
-            && !self.heads.is_empty()
-            && self.plain.iter().skip(1).all(|target| target.same_sid)
-            && self.plain.iter().all(unlimited);
+        self.alike = self.plain.iter().skip(1).all(|target| target.same_sid) && self.plain.iter().all(unlimited);
+        self.run_head = match (&self.plain[..], &self.shards[..]) {
+            _ if !self.alike || !self.groups.is_empty() => None,
+            ([], []) => None,
+            ([], _) => Head::new(subject, self.remote_sid.as_bytes()),
+            _ => self.heads.first().cloned(),
+        };
     }
 
     /// Puts targets with equal sids next to each other, so that their frames can be written once.
@@ -326,6 +339,11 @@ impl PlanCache {
             Found::Kept(place) => self.places[place].cached.as_ref().map_or(&self.scratch, |cached| &cached.plan),
             Found::Scratch => &self.scratch,
         }
+    }
+
+    /// The subject at a place, and its plan as it was when last looked up.
+    pub fn kept(&self, place: usize) -> Option<(&[u8], &Plan)> {
+        self.places[place].cached.as_ref().map(|cached| (&*cached.subject, &cached.plan))
     }
 
     /// Is what was found at this place still the whole truth, and for this subject?

@@ -45,6 +45,36 @@ impl std::fmt::Debug for Sid {
     }
 }
 
+/// A sid that other shards may expect subscribers of a subject to have: clients number their subscriptions alike, so frames written for one
+/// often fit the next. Only a guess, and only short ones; empty: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SidHint {
+    len: u8,
+    bytes: [u8; HINT],
+}
+
+const HINT: usize = 7;
+
+impl SidHint {
+    /// A hint at this sid, if it is short enough.
+    pub fn new(sid: &[u8]) -> Self {
+        let mut hint = SidHint::default();
+        if let Some(place) = hint.bytes.get_mut(..sid.len()) {
+            place.copy_from_slice(sid);
+            hint.len = sid.len() as u8;
+        }
+        hint
+    }
+
+    /// The sid to write frames for; any will do if there is no hint.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self.bytes.get(..usize::from(self.len)) {
+            Some([]) | None => b"1",
+            Some(sid) => sid,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +86,12 @@ mod tests {
             assert_eq!(Sid::new(&bytes).as_bytes(), bytes);
         }
         assert_eq!(size_of::<Sid>(), 16);
+    }
+
+    #[test]
+    fn hints_are_short() {
+        assert_eq!(SidHint::new(b"1234567").as_bytes(), b"1234567");
+        assert_eq!(SidHint::new(b"12345678").as_bytes(), SidHint::default().as_bytes());
+        assert_eq!(size_of::<SidHint>(), 8);
     }
 }

@@ -3,16 +3,19 @@
 //! A frame is `MSG <subject> <sid> <tail>`: only the sid differs between subscribers. Where several have the same sid (clients number
 //! theirs alike), the frame is written once, into the turn's arena, and each of them gets a range of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::mail::{Addressing, Control, Deliveries, Delivery, Message, Origin, WIDE, append_tail};
-use super::{Core, Pressure, Shard, mark_dirty};
+use super::mail::{
+    Addressing, Control, Deliveries, Delivery, Lengths, Message, Origin, RunOfFrames, WIDE, append_tail,
+};
+use super::{Core, Shard, mark_dirty};
 use crate::account::AccountId;
-use crate::connection::{CloseReason, Closing, Connection, Key, Pause};
+use crate::connection::{CloseReason, Closing, Connection, Key, Pause, Traffic};
 use crate::interest::plan::{HEAD_BYTES, Head, PlanGroup};
-use crate::interest::{Found, Plan, Sources, SubId, Subscription, Target};
+use crate::interest::{Found, Plan, SubId, Subscription, Target};
 use crate::protocol::frame;
 
 /// How often a message for a queue group is passed on when the member that was chosen is gone.
@@ -28,33 +31,9 @@ impl Shard {
     /// A message that another shard published for subscribers here.
     pub(super) fn deliver_from_lane(&mut self, batch: &Deliveries, entry: &Delivery, message: &Message<'_>) {
         let origin = entry.origin;
-        if let Some(run) = &mut self.core.run {
-            if entry.is_plain()
-                && message.header_len == 0
-                && message.large.is_none()
-                && run.origin == origin
-                && self.cache.continues(
-                    run.place,
-                    &Sources {
-                        local: &self.core.local,
-                        directory: &self.core.directory,
-                        account: message.account,
-                        shard: usize::from(self.core.id),
-                    },
-                    message.subject,
-                )
-            {
-                run.append(&mut self.core.arena, message.tail, message.wide, message.body_len);
-                return;
-            }
-            self.close_run();
-        }
         let Shard { cache, core, .. } = self;
         let found = cache.look_up(&core.sources(message.account), &core.hasher, message.subject);
         let plan = cache.plan(found);
-        if entry.is_plain() && core.begin_run(found, plan, message, origin) {
-            return;
-        }
         let mut reached = entry.plain && core.deliver_plain(plan, message, origin);
         for name in batch.queue_names(entry) {
             let group = plan.groups.iter().find(|group| *group.name == *name);
@@ -77,6 +56,29 @@ impl Shard {
         core.pressure = None;
     }
 
+    /// Messages on one subject that another shard published for plain subscriptions here.
+    pub(super) fn deliver_run_from_lane(&mut self, run: &RunOfFrames<'_>, origin: Origin) {
+        let Shard { cache, core, .. } = self;
+        let found = cache.look_up(&core.sources(run.account), &core.hasher, run.subject);
+        let plan = cache.plan(found);
+        let head = plan.heads.first().filter(|_| plan.alike);
+        if head.is_some_and(|head| Some(head.as_bytes()) == run.frames.get(..run.head_len)) {
+            // Written for a subscriber with the same sid: fits as it is.
+            let start = core.arena.len();
+            core.arena.extend_from_slice(run.frames);
+            let sent = Traffic { messages: run.lengths.len() as u64, bytes: run.body_bytes() };
+            core.deliver_frames(&plan.plain, start..core.arena.len(), sent, origin);
+        } else {
+            for message in run.messages() {
+                core.deliver_plain(plan, &message, origin);
+            }
+        }
+        if !core.receiving.expired.is_empty() {
+            core.remove_expired();
+        }
+        core.pressure = None;
+    }
+
     /// Another shard found no responder where the directory said there was one. If it says so no more, the requester is told.
     pub(super) fn nobody_there(&mut self, publisher: Key, account: AccountId, subject: &[u8], reply: &[u8]) {
         let Shard { cache, core, .. } = self;
@@ -89,30 +91,36 @@ impl Shard {
     }
 }
 
-/// Consecutive messages of one publisher on one subject to subscribers that get the same bytes. Their frames lie one after the other in
-/// the arena, so each subscriber is looked up and booked once for all of them.
+/// Consecutive messages of one publisher on one subject to plain subscriptions that get the same bytes. Their frames lie one after the
+/// other in the arena, so each subscriber is looked up and booked once for all of them, and other shards get them in one piece.
 #[derive(Debug)]
 pub(super) struct Run {
     /// The publisher.
     pub origin: Origin,
     /// Where the plan is.
     pub place: usize,
+    account: AccountId,
     head: Head,
     /// Where its frames begin in the arena.
     start: usize,
-    messages: u32,
-    bytes: u64,
+    sent: Traffic,
+    /// Are there other shards, that need to know where messages begin?
+    remote: bool,
+    lengths: Vec<Lengths>,
 }
 
 impl Run {
     /// One more message.
     #[inline]
     pub fn append(&mut self, arena: &mut Vec<u8>, tail: &[u8], wide: Option<&[u8; WIDE]>, body_len: usize) {
-        self.messages += 1;
-        self.bytes += body_len as u64;
+        self.sent.messages += 1;
+        self.sent.bytes += body_len as u64;
         arena.reserve(HEAD_BYTES + WIDE + tail.len());
         self.head.append(arena, false);
         append_tail(arena, tail, wide);
+        if self.remote {
+            self.lengths.push((tail.len() as u32, body_len as u32));
+        }
     }
 }
 
@@ -121,8 +129,36 @@ impl Shard {
     #[inline]
     pub(super) fn close_run(&mut self) {
         if let Some(run) = self.core.run.take() {
-            let plan = self.cache.plan(Found::Kept(run.place));
-            self.core.deliver_run(plan, &run);
+            self.deliver_run(run);
+        }
+    }
+
+    fn deliver_run(&mut self, run: Run) {
+        let Shard { cache, core, .. } = self;
+        let Some((subject, plan)) = cache.kept(run.place) else { return };
+        let frames = run.start..core.arena.len();
+        core.deliver_frames(&plan.plain, frames.clone(), run.sent, run.origin);
+        if run.remote {
+            let Core { outbox, arena, .. } = core;
+            let frames = RunOfFrames {
+                account: run.account,
+                subject,
+                frames: arena.get(frames).unwrap_or(&[]),
+                head_len: run.head.as_bytes().len(),
+                lengths: &run.lengths,
+            };
+            for &target in &plan.shards {
+                if let Some(batch) = outbox.batch(target) {
+                    batch.push_run(&frames, run.origin);
+                }
+                if let Some(pressure) = outbox.pressure(target) {
+                    core.pressure = Some(pressure.into());
+                }
+            }
+            core.spare_lengths = run.lengths;
+        }
+        if let Some(pause) = core.pressure.take() {
+            core.pause(run.origin.connection, pause);
         }
     }
 }
@@ -130,40 +166,46 @@ impl Shard {
 impl Core {
     /// Begins a run with this message, if its subscribers get the same bytes.
     pub(super) fn begin_run(&mut self, found: Found, plan: &Plan, message: &Message<'_>, origin: Origin) -> bool {
-        let (Found::Kept(place), true, [head, ..]) = (found, plan.uniform, &plan.heads[..]) else { return false };
+        let (Found::Kept(place), Some(head)) = (found, &plan.run_head) else { return false };
         if message.large.is_some() || message.header_len > 0 {
             return false;
         }
-        let start = self.arena.len();
-        let mut run = Run { origin, place, head: head.clone(), start, messages: 0, bytes: 0 };
+        let mut lengths = std::mem::take(&mut self.spare_lengths);
+        lengths.clear();
+        let mut run = Run {
+            origin,
+            place,
+            account: message.account,
+            head: head.clone(),
+            start: self.arena.len(),
+            sent: Traffic::default(),
+            remote: !plan.shards.is_empty(),
+            lengths,
+        };
         run.append(&mut self.arena, message.tail, message.wide, message.body_len);
         self.run = Some(run);
         true
     }
 
-    fn deliver_run(&mut self, plan: &Plan, run: &Run) {
-        let range = run.start..self.arena.len();
-        for target in &plan.plain {
+    /// Hands frames in the arena to subscriptions that all get the same bytes.
+    fn deliver_frames(&mut self, targets: &[Target], frames: Range<usize>, sent: Traffic, origin: Origin) {
+        for target in targets {
             let Some(connection) = self.connections.get_mut(target.connection as usize) else { continue };
             let Some(subscription) = self.local.get_mut(target.subscription) else { continue };
-            if !self.receiving.accepts(connection, subscription, target, run.origin) {
+            if !self.receiving.accepts(connection, subscription, target, origin) {
                 continue;
             }
-            // One was counted by the look above.
-            subscription.delivered = subscription.delivered.saturating_add(run.messages - 1);
-            connection.out.append_arena(&mut self.pool, &self.arena, range.clone());
-            connection.sent.messages += u64::from(run.messages);
-            connection.sent.bytes += run.bytes;
+            // One was counted when it was accepted.
+            let others = u32::try_from(sent.messages).unwrap_or(u32::MAX).saturating_sub(1);
+            subscription.delivered = subscription.delivered.saturating_add(others);
+            connection.out.append_arena(&mut self.pool, &self.arena, frames.clone());
+            connection.sent.messages += sent.messages;
+            connection.sent.bytes += sent.bytes;
             mark_dirty(&mut self.dirty, connection);
             if connection.out.pending() > self.gate {
                 let key = connection.key;
-                self.behind(key, run.origin);
+                self.behind(key, origin);
             }
-        }
-        if let Some(pause) = self.pressure.take()
-            && run.origin.shard == self.id
-        {
-            self.pause(run.origin.connection, pause);
         }
     }
 
@@ -205,10 +247,7 @@ impl Core {
         let Some(batch) = self.outbox.batch(target) else { return };
         batch.push(message, origin, to);
         if let Some(pressure) = self.outbox.pressure(target) {
-            self.pressure = Some(match pressure {
-                Pressure::Turn => Pause::Turn,
-                Pressure::Credit(target) => Pause::Credit { target },
-            });
+            self.pressure = Some(pressure.into());
         }
     }
 

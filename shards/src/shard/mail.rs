@@ -90,6 +90,55 @@ pub struct Delivery {
     pub(super) answer: bool,
     /// How often it was passed on because a queue group's member was gone.
     pub(super) hops: u8,
+    /// Not one message but a run of so many; 0: one message.
+    pub(super) messages: u32,
+    lengths_at: u32,
+}
+
+/// Lengths within a run: of a message's tail, and of its body.
+pub type Lengths = (u32, u32);
+
+/// A run of messages on one subject, as frames that all begin with the same head.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOfFrames<'a> {
+    /// Account that they were published in.
+    pub account: AccountId,
+    /// Their subject.
+    pub subject: &'a [u8],
+    /// Frames, one after the other.
+    pub frames: &'a [u8],
+    /// Bytes of each frame before its tail.
+    pub head_len: usize,
+    /// One entry a message.
+    pub lengths: &'a [Lengths],
+}
+
+impl<'a> RunOfFrames<'a> {
+    /// The messages one by one.
+    pub fn messages(self) -> impl Iterator<Item = Message<'a>> {
+        let mut rest = self.frames;
+        self.lengths.iter().map_while(move |&(tail_len, body_len)| {
+            let at_tail = rest.get(self.head_len..)?;
+            let (tail, behind) = at_tail.split_at_checked(tail_len as usize)?;
+            rest = behind;
+            Some(Message {
+                account: self.account,
+                subject: self.subject,
+                tail,
+                wide: at_tail.first_chunk(),
+                // Replies and headers are of no interest where nothing is taken off and nobody answers for the publisher.
+                reply_len: 0,
+                header_len: 0,
+                body_len: body_len as usize,
+                large: None,
+            })
+        })
+    }
+
+    /// Headers and payloads together.
+    pub fn body_bytes(&self) -> u64 {
+        self.lengths.iter().map(|&(_, body)| u64::from(body)).sum()
+    }
 }
 
 /// What a batch needs to know besides the message.
@@ -110,15 +159,9 @@ pub struct Addressing<'a> {
 pub struct Deliveries {
     entries: Vec<Delivery>,
     bytes: Vec<u8>,
+    lengths: Vec<Lengths>,
     large: Vec<Large>,
     large_bytes: u64,
-}
-
-impl Delivery {
-    /// For plain subscriptions, and nobody asks what became of it.
-    pub(super) fn is_plain(&self) -> bool {
-        self.plain && self.queues == 0 && !self.answer
-    }
 }
 
 impl Deliveries {
@@ -159,12 +202,43 @@ impl Deliveries {
             plain: to.plain,
             answer: to.answer,
             hops: to.hops,
+            messages: 0,
+            lengths_at: 0,
+        });
+    }
+
+    /// Appends a run of messages for plain subscriptions.
+    pub fn push_run(&mut self, run: &RunOfFrames<'_>, origin: Origin) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(run.subject);
+        self.bytes.extend_from_slice(run.frames);
+        let lengths_at = self.lengths.len();
+        self.lengths.extend_from_slice(run.lengths);
+        self.entries.push(Delivery {
+            account: run.account,
+            origin,
+            at: at as u32,
+            subject_len: run.subject.len() as u32,
+            tail_len: run.frames.len() as u32,
+            reply_len: 0,
+            header_len: run.head_len as u32,
+            body_len: 0,
+            large: 0,
+            large_at: 0,
+            queues_at: 0,
+            queues: 0,
+            plain: true,
+            answer: false,
+            hops: 0,
+            messages: run.lengths.len() as u32,
+            lengths_at: lengths_at as u32,
         });
     }
 
     /// Bytes that it keeps alive.
     pub fn weight(&self) -> u64 {
-        (self.bytes.len() + self.entries.len() * size_of::<Delivery>()) as u64 + self.large_bytes
+        let lengths = self.lengths.len() * size_of::<Lengths>();
+        (self.bytes.len() + lengths + self.entries.len() * size_of::<Delivery>()) as u64 + self.large_bytes
     }
 
     /// True without messages.
@@ -172,12 +246,26 @@ impl Deliveries {
         self.entries.is_empty()
     }
 
-    /// The messages in order.
-    pub fn iter(&self) -> impl Iterator<Item = (Delivery, Message<'_>)> {
-        self.entries.iter().filter_map(|entry| Some((*entry, self.message(entry)?)))
+    /// What is in it, in order.
+    pub fn entries(&self) -> &[Delivery] {
+        &self.entries
     }
 
-    fn message(&self, entry: &Delivery) -> Option<Message<'_>> {
+    /// The run of an entry that is one.
+    pub fn run(&self, entry: &Delivery) -> Option<RunOfFrames<'_>> {
+        let (at, lengths_at) = (entry.at as usize, entry.lengths_at as usize);
+        let (subject, behind) = self.bytes.get(at..)?.split_at_checked(entry.subject_len as usize)?;
+        Some(RunOfFrames {
+            account: entry.account,
+            subject,
+            frames: behind.get(..entry.tail_len as usize)?,
+            head_len: entry.header_len as usize,
+            lengths: self.lengths.get(lengths_at..lengths_at + entry.messages as usize)?,
+        })
+    }
+
+    /// The message of an entry that is no run.
+    pub fn message(&self, entry: &Delivery) -> Option<Message<'_>> {
         let (at, subject_len, tail_len) = (entry.at as usize, entry.subject_len as usize, entry.tail_len as usize);
         let subject = self.bytes.get(at..at + subject_len)?;
         let large = match (entry.large as usize).checked_sub(1) {
@@ -216,13 +304,16 @@ impl Deliveries {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.bytes.clear();
+        self.lengths.clear();
         self.large.clear();
         self.large_bytes = 0;
     }
 
     /// Bytes of its buffers.
     pub fn capacity(&self) -> usize {
-        self.bytes.capacity() + self.entries.capacity() * size_of::<Delivery>()
+        self.bytes.capacity()
+            + self.lengths.capacity() * size_of::<Lengths>()
+            + self.entries.capacity() * size_of::<Delivery>()
     }
 }
 

@@ -27,7 +27,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 
 use self::delivery::{Receiving, Run};
-use self::mail::{Control, Deliveries, Mail};
+use self::mail::{Control, Deliveries, Lengths, Mail};
 pub use self::outbox::{Outbox, Pressure};
 use self::timers::{Timer, Timers};
 use crate::account::AccountId;
@@ -64,6 +64,8 @@ pub(crate) struct Core {
     pool: BufferPool,
     arena: Vec<u8>,
     run: Option<Run>,
+    /// The last run's list, for the next one.
+    spare_lengths: Vec<Lengths>,
     scratch: Vec<u8>,
     timers: Timers,
     dirty: Vec<Key>,
@@ -138,6 +140,7 @@ impl Shard {
             pool: BufferPool::default(),
             arena: Vec::new(),
             run: None,
+            spare_lengths: Vec::new(),
             scratch: Vec::new(),
             timers: Timers::default(),
             dirty: Vec::new(),
@@ -279,10 +282,15 @@ impl Shard {
     }
 
     fn deliver_batch(&mut self, batch: Deliveries) {
-        for (entry, message) in batch.iter() {
-            self.deliver_from_lane(&batch, &entry, &message);
+        for entry in batch.entries() {
+            if entry.messages > 0 {
+                if let Some(run) = batch.run(entry) {
+                    self.deliver_run_from_lane(&run, entry.origin);
+                }
+            } else if let Some(message) = batch.message(entry) {
+                self.deliver_from_lane(&batch, entry, &message);
+            }
         }
-        self.close_run();
         self.core.outbox.recycle(batch);
     }
 

@@ -1,5 +1,7 @@
 //! What a shard has for the others, gathered until the turn ends.
 
+use crate::connection::Pause;
+
 use super::mail::{Control, Deliveries, Mail};
 
 /// Bytes that one turn gathers for one shard before the publishers that cause them wait for the next turn.
@@ -25,6 +27,15 @@ pub enum Pressure {
     Turn,
     /// The target's credit is used up.
     Credit(u16),
+}
+
+impl From<Pressure> for Pause {
+    fn from(pressure: Pressure) -> Self {
+        match pressure {
+            Pressure::Turn => Pause::Turn,
+            Pressure::Credit(target) => Pause::Credit { target },
+        }
+    }
 }
 
 impl Outbox {
