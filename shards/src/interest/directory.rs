@@ -16,7 +16,9 @@ use rustc_hash::FxBuildHasher;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::holders::Holders;
 use super::keys::{Hasher, InterestKey, SubjectKeys};
+use super::literals::{Literals, SHRINK_ABOVE};
 use super::ring::{self, PARTITIONS};
 use super::sid::SidHint;
 use super::trie::Trie;
@@ -26,9 +28,6 @@ use crate::lane::versions::Versions;
 
 /// Version slots, as a power of two: 32768 slots, so one newcomer's literal refills one cached subject in 32768.
 const VERSION_SLOTS_LOG2: u32 = 15;
-
-/// Below this many free places a table is not worth shrinking.
-const SHRINK_ABOVE: usize = 1024;
 
 /// What other shards want of one subject.
 #[derive(Debug, Default)]
@@ -64,7 +63,7 @@ pub struct Directory {
 /// Keys are hashes already, of a seeded function, so the table need not hash again.
 #[derive(Debug, Default)]
 struct Partition {
-    literals: HashMap<u64, Holders, FxBuildHasher>,
+    literals: Literals,
     literal_groups: HashMap<u64, Groups, FxBuildHasher>,
     patterns: HashMap<u64, Patterns, FxBuildHasher>,
 }
@@ -80,90 +79,6 @@ struct Patterns {
 struct PatternTopic {
     holders: Holders,
     groups: Groups,
-}
-
-/// Shards that hold an interest.
-#[derive(Debug, Default)]
-enum Holders {
-    #[default]
-    Nobody,
-    One(Holder),
-    #[allow(clippy::box_collection, reason = "there is one of these for each literal: two words, not four")]
-    Many(Box<Vec<Holder>>),
-}
-
-/// One shard's interest.
-#[derive(Clone, Copy, Debug)]
-struct Holder {
-    shard: u16,
-    /// How often: two literals of one shard may share a hash.
-    count: u32,
-    /// Of its first subscriber.
-    sid: SidHint,
-}
-
-impl Holders {
-    fn add(&mut self, shard: u16, sid: SidHint) {
-        let new = Holder { shard, count: 1, sid };
-        match self {
-            Holders::Nobody => *self = Holders::One(new),
-            Holders::One(holder) if holder.shard == shard => {
-                holder.count += 1;
-                holder.sid = sid;
-            }
-            Holders::One(holder) => *self = Holders::Many(Box::new(vec![*holder, new])),
-            Holders::Many(many) => match many.iter_mut().find(|holder| holder.shard == shard) {
-                Some(holder) => {
-                    holder.count += 1;
-                    holder.sid = sid;
-                }
-                None => many.push(new),
-            },
-        }
-    }
-
-    fn remove(&mut self, shard: u16) {
-        match self {
-            Holders::One(holder) if holder.shard == shard => {
-                holder.count -= 1;
-                if holder.count == 0 {
-                    *self = Holders::Nobody;
-                }
-            }
-            Holders::Many(many) => {
-                if let Some(at) = many.iter().position(|holder| holder.shard == shard)
-                    && let Some(holder) = many.get_mut(at)
-                {
-                    holder.count -= 1;
-                    if holder.count == 0 {
-                        many.swap_remove(at);
-                    }
-                }
-                if many.is_empty() {
-                    *self = Holders::Nobody;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn is_nobody(&self) -> bool {
-        matches!(self, Holders::Nobody)
-    }
-
-    fn others(&self, asking: u16, out: &mut Remote) {
-        let holders = match self {
-            Holders::Nobody => &[],
-            Holders::One(holder) => std::slice::from_ref(holder),
-            Holders::Many(many) => &many[..],
-        };
-        for Holder { shard, sid, .. } in holders {
-            if *shard != asking && !out.shards.contains(shard) {
-                out.shards.push(*shard);
-                out.sid = *sid;
-            }
-        }
-    }
 }
 
 /// Queue groups of one subject or pattern.
@@ -238,7 +153,7 @@ impl Directory {
         let slot = self.versions.slot_of(interest.key.hash);
         {
             let mut partition = self.partition(interest.key.hash).write();
-            partition.holders(&interest).add(interest.shard as u16, interest.sid);
+            partition.add(&interest);
             self.versions.add(slot);
             self.versions.bump(slot);
         }
@@ -252,8 +167,7 @@ impl Directory {
         let slot = self.versions.slot_of(interest.key.hash);
         {
             let mut partition = self.partition(interest.key.hash).write();
-            partition.holders(&interest).remove(interest.shard as u16);
-            partition.forget_if_empty(&interest);
+            partition.remove(&interest);
             self.versions.remove(slot);
             self.versions.bump(slot);
         }
@@ -293,9 +207,7 @@ impl Directory {
         // A slot in which nobody has any interest needs no lock: the common case of a subject that was never seen before.
         if !self.versions.is_empty(self.versions.slot_of(keys.literal)) {
             let partition = self.partition(keys.literal).read();
-            if let Some(holders) = partition.literals.get(&keys.literal) {
-                holders.others(asking, out);
-            }
+            partition.literals.others(keys.literal, asking, out);
             if let Some(groups) = partition.literal_groups.get(&keys.literal) {
                 out.groups.extend(groups.0.iter().cloned());
             }
@@ -325,9 +237,7 @@ impl Directory {
         // Whoever is busy with it has better things to do; there is a next time.
         if let Some(mut partition) = lock.try_write() {
             let Partition { literals, literal_groups, patterns } = &mut *partition;
-            if literals.capacity() > SHRINK_ABOVE && literals.capacity() / 4 > literals.len() {
-                literals.shrink_to(literals.len() * 2);
-            }
+            literals.shrink();
             if literal_groups.capacity() > SHRINK_ABOVE && literal_groups.capacity() / 4 > literal_groups.len() {
                 literal_groups.shrink_to(literal_groups.len() * 2);
             }
@@ -339,11 +249,22 @@ impl Directory {
 }
 
 impl Partition {
-    fn holders(&mut self, interest: &Interest<'_>) -> &mut Holders {
+    fn add(&mut self, interest: &Interest<'_>) {
+        let shard = interest.shard as u16;
         if interest.key.literal {
-            self.literals.entry(interest.key.hash).or_default()
+            self.literals.add(interest.key.hash, shard, interest.sid);
         } else {
-            &mut self.topic(interest).holders
+            self.topic(interest).holders.add(shard, interest.sid);
+        }
+    }
+
+    fn remove(&mut self, interest: &Interest<'_>) {
+        let shard = interest.shard as u16;
+        if interest.key.literal {
+            self.literals.remove(interest.key.hash, shard);
+        } else {
+            self.topic(interest).holders.remove(shard);
+            self.forget_if_empty(interest);
         }
     }
 
@@ -372,11 +293,6 @@ impl Partition {
     fn forget_if_empty(&mut self, interest: &Interest<'_>) {
         let key = interest.key.hash;
         if interest.key.literal {
-            if let Entry::Occupied(entry) = self.literals.entry(key)
-                && entry.get().is_nobody()
-            {
-                entry.remove();
-            }
             if let Entry::Occupied(entry) = self.literal_groups.entry(key)
                 && entry.get().0.is_empty()
             {

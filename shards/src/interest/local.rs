@@ -10,17 +10,19 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use slab::Slab;
 use smallvec::SmallVec;
 
 use super::directory::{Directory, Interest};
 use super::keys::{Hasher, InterestKey, SubjectKeys};
+use super::paged::Paged;
 use super::sid::{Sid, SidHint};
 use super::trie::Trie;
 use crate::account::AccountId;
 use crate::lane::counts::GroupCounts;
 
 const SLOTS: usize = 1 << 12;
+/// The table of literals is in parts, so that growing stops the shard for a moment that nobody notices.
+const SUBTABLES: usize = 64;
 const NO_GROUP: u32 = u32::MAX;
 
 /// Number of a subscription in its shard's table.
@@ -69,10 +71,31 @@ pub struct LocalGroup {
     counts: Option<Arc<GroupCounts>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct AccountTable {
-    literals: HashTable<u32>,
+    literals: [HashTable<u32>; SUBTABLES],
     patterns: Trie,
+}
+
+impl Default for AccountTable {
+    fn default() -> Self {
+        AccountTable { literals: std::array::from_fn(|_| HashTable::new()), patterns: Trie::default() }
+    }
+}
+
+impl AccountTable {
+    fn literals(&self, hash: u64) -> &HashTable<u32> {
+        &self.literals[subtable(hash)]
+    }
+
+    fn literals_mut(&mut self, hash: u64) -> &mut HashTable<u32> {
+        &mut self.literals[subtable(hash)]
+    }
+}
+
+/// Which part of the table; other bits than the parts themselves use.
+fn subtable(hash: u64) -> usize {
+    (hash >> 32) as usize & (SUBTABLES - 1)
 }
 
 /// See the module.
@@ -82,8 +105,8 @@ pub struct LocalInterest {
     directory: Arc<Directory>,
     hasher: Hasher,
     accounts: Vec<AccountTable>,
-    topics: Slab<Topic>,
-    subscriptions: Slab<Subscription>,
+    topics: Paged<Topic>,
+    subscriptions: Paged<Subscription>,
     versions: Box<[u32]>,
     generation: u64,
 }
@@ -112,8 +135,8 @@ impl LocalInterest {
             directory,
             hasher,
             accounts: Vec::new(),
-            topics: Slab::new(),
-            subscriptions: Slab::new(),
+            topics: Paged::default(),
+            subscriptions: Paged::default(),
             versions: vec![0; SLOTS].into_boxed_slice(),
             generation: 0,
         }
@@ -141,35 +164,35 @@ impl LocalInterest {
 
     /// The subscription with this number.
     pub fn get(&self, id: SubId) -> Option<&Subscription> {
-        self.subscriptions.get(id.0 as usize)
+        self.subscriptions.get(id.0)
     }
 
     /// The same, to count a delivery or set a limit.
     pub fn get_mut(&mut self, id: SubId) -> Option<&mut Subscription> {
-        self.subscriptions.get_mut(id.0 as usize)
+        self.subscriptions.get_mut(id.0)
     }
 
     /// Lets a subscription end after `max` messages in all.
     pub fn set_max(&mut self, account: AccountId, id: SubId, max: u32) {
-        let Some(subscription) = self.subscriptions.get_mut(id.0 as usize) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(id.0) else { return };
         subscription.max = max;
         // Plans treat those without a limit all alike.
-        if let Some(topic) = self.topics.get(subscription.topic as usize) {
+        if let Some(topic) = self.topics.get(subscription.topic) {
             self.changed(self.hasher.interest_key(account, &topic.subject));
         }
     }
 
     /// Subject or pattern of a subscription.
     pub fn subject_of(&self, subscription: &Subscription) -> &[u8] {
-        self.topics.get(subscription.topic as usize).map_or(&[], |topic| &topic.subject)
+        self.topics.get(subscription.topic).map_or(&[], |topic| &topic.subject)
     }
 
     /// Adds a subscription; when it returns, every shard's next publish sees it.
     pub fn subscribe(&mut self, new: NewSubscription<'_>) -> SubId {
         let key = self.hasher.interest_key(new.account, new.subject);
         let topic_id = self.topic(new.account, new.subject, key);
-        let id = self.subscriptions.vacant_key() as u32;
-        let topic = &mut self.topics[topic_id as usize];
+        let id = self.subscriptions.next_index();
+        let topic = &mut self.topics[topic_id];
         let interest = Interest { key, pattern: new.subject, shard: self.shard, sid: SidHint::new(new.sid) };
         let (group, place) = match new.queue {
             None => {
@@ -196,8 +219,8 @@ impl LocalInterest {
 
     /// Takes a subscription away; no message reaches it after this.
     pub fn unsubscribe(&mut self, account: AccountId, id: SubId) -> Option<Subscription> {
-        let gone = self.subscriptions.try_remove(id.0 as usize)?;
-        let topic = &mut self.topics[gone.topic as usize];
+        let gone = self.subscriptions.remove(id.0)?;
+        let topic = &mut self.topics[gone.topic];
         let key = self.hasher.interest_key(account, &topic.subject);
         let moved = topic.remove(
             &gone,
@@ -205,7 +228,7 @@ impl LocalInterest {
             &self.directory,
         );
         if let Some(moved) = moved
-            && let Some(subscription) = self.subscriptions.get_mut(moved as usize)
+            && let Some(subscription) = self.subscriptions.get_mut(moved)
         {
             subscription.place = gone.place;
         }
@@ -229,18 +252,18 @@ impl LocalInterest {
         }
         let table = &mut self.accounts[index];
         let found = if key.literal {
-            table.literals.find(key.hash, |&id| *self.topics[id as usize].subject == *subject).copied()
+            table.literals(key.hash).find(key.hash, |&id| *self.topics[id].subject == *subject).copied()
         } else {
             table.patterns.get(subject)
         };
         if let Some(id) = found {
             return id;
         }
-        let id = self.topics.insert(Topic { subject: subject.into(), plain: SmallVec::new(), groups: None }) as u32;
+        let id = self.topics.insert(Topic { subject: subject.into(), plain: SmallVec::new(), groups: None });
         if key.literal {
             let (topics, hasher) = (&self.topics, &self.hasher);
-            let rehash = |&id: &u32| hasher.hash(account, &topics[id as usize].subject);
-            table.literals.insert_unique(key.hash, id, rehash);
+            let rehash = |&id: &u32| hasher.hash(account, &topics[id].subject);
+            table.literals_mut(key.hash).insert_unique(key.hash, id, rehash);
         } else {
             table.patterns.insert(subject, id);
         }
@@ -248,20 +271,21 @@ impl LocalInterest {
     }
 
     fn forget_topic(&mut self, account: AccountId, id: u32, key: InterestKey) {
-        let topic = self.topics.remove(id as usize);
+        let Some(topic) = self.topics.remove(id) else { return };
         let Some(table) = self.accounts.get_mut(account.0 as usize) else { return };
         if !key.literal {
             table.patterns.remove(&topic.subject);
             return;
         }
-        if let Ok(entry) = table.literals.find_entry(key.hash, |&other| other == id) {
+        let literals = table.literals_mut(key.hash);
+        if let Ok(entry) = literals.find_entry(key.hash, |&other| other == id) {
             entry.remove();
         }
         // A million inboxes that came and went must not be remembered by the table's size.
-        if table.literals.capacity() > 4096 && table.literals.capacity() / 8 > table.literals.len() {
+        if literals.capacity() > 256 && literals.capacity() / 8 > literals.len() {
             let (topics, hasher) = (&self.topics, &self.hasher);
-            let keep = table.literals.len() * 2;
-            table.literals.shrink_to(keep, |&id| hasher.hash(account, &topics[id as usize].subject));
+            let keep = literals.len() * 2;
+            literals.shrink_to(keep, |&id| hasher.hash(account, &topics[id].subject));
         }
     }
 
@@ -276,9 +300,9 @@ impl LocalInterest {
     ) {
         let Some(table) = self.accounts.get(account.0 as usize) else { return };
         let mut visit = |id: u32| {
-            let Some(topic) = self.topics.get(id as usize) else { return };
+            let Some(topic) = self.topics.get(id) else { return };
             for &sub in &topic.plain {
-                if let Some(subscription) = self.subscriptions.get(sub as usize) {
+                if let Some(subscription) = self.subscriptions.get(sub) {
                     plain(SubId(sub), subscription);
                 }
             }
@@ -286,7 +310,7 @@ impl LocalInterest {
                 groups.iter().flatten().for_each(&mut group);
             }
         };
-        if let Some(&id) = table.literals.find(hash, |&id| *self.topics[id as usize].subject == *subject) {
+        if let Some(&id) = table.literals(hash).find(hash, |&id| *self.topics[id].subject == *subject) {
             visit(id);
         }
         table.patterns.matches(subject, &mut visit);

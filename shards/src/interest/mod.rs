@@ -5,8 +5,11 @@
 //! * [`plan`]: what a publish needs to know, cached by subject and checked by versions.
 
 pub mod directory;
+mod holders;
 pub mod keys;
+mod literals;
 pub mod local;
+mod paged;
 pub mod plan;
 pub mod ring;
 pub mod sid;

@@ -166,6 +166,10 @@ impl Shard {
 impl Core {
     /// Begins a run with this message, if its subscribers get the same bytes.
     pub(super) fn begin_run(&mut self, found: Found, plan: &Plan, message: &Message<'_>, origin: Origin) -> bool {
+        // One message alone is cheaper without a run: only the second on the same subject begins one.
+        if std::mem::replace(&mut self.previous, found) != found {
+            return false;
+        }
         let (Found::Kept(place), Some(head)) = (found, &plan.run_head) else { return false };
         if message.large.is_some() || message.header_len > 0 {
             return false;

@@ -34,7 +34,7 @@ use crate::account::AccountId;
 use crate::config::{Auth, Config};
 use crate::connection::{Blocked, BufferPool, CloseReason, Closing, Connection, Flushed, Key, Pause};
 use crate::interest::keys::Hasher;
-use crate::interest::{Directory, LocalInterest, PlanCache, Sources};
+use crate::interest::{Directory, Found, LocalInterest, PlanCache, Sources};
 use crate::protocol::frame;
 
 /// Most bytes taken from one socket in one read.
@@ -64,6 +64,8 @@ pub(crate) struct Core {
     pool: BufferPool,
     arena: Vec<u8>,
     run: Option<Run>,
+    /// Where the plan of the message before was.
+    previous: Found,
     /// The last run's list, for the next one.
     spare_lengths: Vec<Lengths>,
     scratch: Vec<u8>,
@@ -140,6 +142,7 @@ impl Shard {
             pool: BufferPool::default(),
             arena: Vec::new(),
             run: None,
+            previous: Found::Scratch,
             spare_lengths: Vec::new(),
             scratch: Vec::new(),
             timers: Timers::default(),
