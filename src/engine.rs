@@ -1,6 +1,7 @@
 //! Options, as an operator says them, turned into the engine's configuration.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 use shards::config::{Auth, Config, Identity, Limits, Secret, ShardLayout, Trace};
@@ -26,6 +27,7 @@ pub fn config(
         git_commit: option_env!("PINMESH_GIT_COMMIT").unwrap_or("0000000").to_owned(),
         host,
         port,
+        started: SystemTime::now(),
     };
     let trace = Trace {
         enabled: options.logging.trace,

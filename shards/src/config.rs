@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Most shards that a server may have; a shard's number fits in a byte.
 pub const MAX_SHARDS: usize = 256;
@@ -49,6 +49,8 @@ pub struct Identity {
     pub host: String,
     /// Port as bound, or the port of `client_advertise`. 0 until [`crate::config::Config`] meets a listener.
     pub port: u16,
+    /// When the server started; the time of day in its messages counts from here.
+    pub started: SystemTime,
 }
 
 /// Limits and timers; names and defaults are those of the configuration file.

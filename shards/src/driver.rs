@@ -406,6 +406,8 @@ impl Driver {
             let Some(acceptor) = &mut self.acceptor else { return };
             match acceptor.listener.accept() {
                 Ok((stream, peer)) => {
+                    // An IPv4 client of a listener for both is an IPv4 client.
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                     let cid = acceptor.next_cid;
                     acceptor.next_cid += 1;
                     let gauges = &self.shared.gauges;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::go_text::os_error;
 use crate::options::Options;
 
 mod document;
@@ -60,7 +61,7 @@ impl IncludeReader for DiskIncludes {
 
 /// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {file}: {}", plain_reason(.source))]
+#[error("{operation} {file}: {}", os_error(.source))]
 pub struct FileError {
     /// `open` or `read`.
     pub operation: &'static str,
@@ -68,14 +69,6 @@ pub struct FileError {
     pub file: String,
     /// What the system said.
     pub source: io::Error,
-}
-
-/// The system's own words, without the number, in lower case.
-fn plain_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// Parses a configuration text. `name` stands in messages and is the base of relative includes.

@@ -108,8 +108,8 @@ pub struct Connection {
     pub account: AccountId,
     /// What CONNECT said, merged.
     pub options: Box<ConnectOptions>,
-    /// `user:x` or `token` for the logs, once a credential was accepted.
-    pub credential: Option<Box<str>>,
+    /// Who it is, for the logs: ` - "v1.2:python3:app" - "$G/user:u"`, as its first CONNECT said.
+    pub described: Box<str>,
     /// Parser state.
     pub parser: ClientParser,
     /// Bytes not acted on.
@@ -159,8 +159,8 @@ pub struct Flags {
     pub gated: bool,
     /// The far end sends no more.
     pub end_of_input: bool,
-    /// The pedantic complaint about the operation that is incomplete was made already.
-    pub complained: bool,
+    /// The control line of the publish that is incomplete was traced and checked already.
+    pub announced: bool,
     /// Is told `+OK`.
     pub verbose: bool,
     /// Has its publish subjects checked.
@@ -182,7 +182,7 @@ impl Connection {
             peer,
             account: account::GLOBAL,
             options: Box::new(ConnectOptions::default()),
-            credential: None,
+            described: Box::default(),
             parser: ClientParser::new(),
             input: Input::default(),
             out: OutBuffer::default(),
@@ -215,6 +215,21 @@ impl Connection {
         self.out.pending()
     }
 
+    /// CONNECT was accepted: from now on its log lines tell who it is. `credential`: `user:x` or `token`.
+    pub fn describe(&mut self, credential: Option<&str>) {
+        let ConnectOptions { version, lang, name, .. } = &*self.options;
+        let version = version.as_deref().map(|version| format!("v{version}"));
+        let known: Vec<&str> = [version.as_deref(), lang.as_deref(), name.as_deref()].into_iter().flatten().collect();
+        let mut described = String::new();
+        if !known.is_empty() {
+            described.push_str(&format!(" - \"{}\"", known.join(":")));
+        }
+        if let Some(credential) = credential {
+            described.push_str(&format!(" - \"{}/{credential}\"", self.account.name()));
+        }
+        self.described = described.into();
+    }
+
     /// The beginning of its log lines.
     pub fn label(&self) -> Label<'_> {
         Label(self)
@@ -227,22 +242,8 @@ pub struct Label<'a>(&'a Connection);
 
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Connection { peer, cid, options, credential, account, flags, .. } = self.0;
-        write!(f, "{peer} - cid:{cid}")?;
-        if !flags.connected {
-            return Ok(());
-        }
-        let part = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
-        let (version, lang, name) = (part(&options.version), part(&options.lang), part(&options.name));
-        let version = if version.is_empty() { version } else { format!("v{version}") };
-        let known: Vec<String> = [version, lang, name].into_iter().filter(|text| !text.is_empty()).collect();
-        if !known.is_empty() {
-            write!(f, " - \"{}\"", known.join(":"))?;
-        }
-        if let Some(credential) = credential {
-            write!(f, " - \"{}/{credential}\"", account.name())?;
-        }
-        Ok(())
+        let Connection { peer, cid, described, .. } = self.0;
+        write!(f, "{peer} - cid:{cid}{described}")
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::json;
+
 /// Version of the client protocol that the server speaks.
 const PROTOCOL: u8 = 1;
 
@@ -58,8 +60,7 @@ impl Info<'_> {
     /// Appends `INFO <json> ` and the line's end; the blank before it is the reference's.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"INFO ");
-        let written = serde_json::to_writer(&mut *out, self);
-        debug_assert!(written.is_ok(), "a map of strings and numbers goes into a Vec: {written:?}");
+        json::append(out, self);
         out.extend_from_slice(b" \r\n");
     }
 }

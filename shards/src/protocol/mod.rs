@@ -4,4 +4,5 @@ pub mod client;
 pub mod connect;
 pub mod frame;
 pub mod info;
+pub mod json;
 pub mod quote;

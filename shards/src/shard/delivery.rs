@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::mail::{
     Addressing, Control, Deliveries, Delivery, Lengths, Message, Origin, RunOfFrames, WIDE, append_tail,
 };
-use super::{Core, Shard, mark_dirty};
+use super::{Core, Shard, mark_dirty, user_info};
 use crate::account::AccountId;
 use crate::connection::{CloseReason, Closing, Connection, Key, Pause, Traffic};
 use crate::interest::plan::{HEAD_BYTES, Head, PlanGroup};
@@ -243,6 +243,7 @@ impl Core {
 
     fn wants_answer(&mut self, message: &Message<'_>, origin: Origin) -> bool {
         message.reply_len > 0
+            && !user_info::is_request(message.subject)
             && self.connection(origin.connection).is_some_and(|publisher| publisher.flags.no_responders)
     }
 
@@ -490,7 +491,7 @@ impl Core {
             reply,
             hash,
             |id, subscription| {
-                if subscription.connection == requester.index {
+                if own.is_none() && subscription.connection == requester.index {
                     own = Some(id);
                 }
             },

@@ -5,7 +5,8 @@
 //! what [`Shard::take_dirty`] names. That order is what keeps the flush barrier and causal order: whatever a client is told in a turn, the
 //! parcels that were made before it are in their inboxes.
 //!
-//! * `operations`: what a client's operations do; `session`: its life apart from messages.
+//! * `operations`, `subscriptions`: what a client's operations do; `session`: its life apart from messages.
+//! * `user_info`: the one request that the server itself answers.
 //! * `delivery`: from a message and a plan to frames in out-buffers and entries in parcels.
 //! * [`mail`], `outbox`: what shards tell each other.
 //! * [`timers`]: pings, deadlines, stalls.
@@ -16,14 +17,15 @@ pub mod mail;
 mod operations;
 mod outbox;
 mod session;
+mod subscriptions;
 pub mod timers;
 mod trace;
+mod user_info;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use slab::Slab;
 
 use self::delivery::{Receiving, Run};
@@ -47,8 +49,6 @@ const LARGE_READ_BYTES: usize = 256 * 1024;
 const ARENA_BYTES: usize = 1024 * 1024;
 /// Most that a publisher is stalled for the bytes of one read, in milliseconds.
 const STALL_BUDGET_MS: u64 = 10;
-/// At most this long is a repeated complaint about the same thing kept out of the log, in milliseconds.
-const COMPLAINT_INTERVAL_MS: u64 = 1000;
 
 /// Everything but the plan cache, which is borrowed while a message is delivered.
 #[derive(Debug)]
@@ -85,7 +85,10 @@ pub(crate) struct Core {
     tracing: bool,
     /// Bytes that may wait for a connection before its publishers are slowed down.
     gate: usize,
-    complaints: HashMap<String, u64>,
+    /// Until when nobody is told in the log that there are too many subscriptions.
+    quiet_until: u64,
+    /// Messages of the server itself.
+    own_messages: u64,
     now: u64,
     rng: fastrand::Rng,
     counters: Counters,
@@ -161,7 +164,8 @@ impl Shard {
             wants_flush: false,
             tracing: config.trace.enabled,
             gate: config.limits.max_pending / 4 * 3,
-            complaints: HashMap::new(),
+            quiet_until: 0,
+            own_messages: 0,
             now: 0,
             rng: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
@@ -476,21 +480,13 @@ impl Core {
         let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
         self.timers.set(deadline, key, Timer::Write);
         self.closing.push(key);
-        self.drop_subscriptions(key);
         if let Some(connection) = self.connections.get_mut(key.index as usize) {
             connection.input = Default::default();
             connection.pause = None;
             log::debug!("{} - Client connection closed: {}", connection.label(), closing.reason());
         }
+        self.drop_subscriptions(key);
         self.release_stalled_by(key);
-    }
-
-    fn drop_subscriptions(&mut self, key: Key) {
-        let Some(connection) = self.connection(key) else { return };
-        let account = connection.account;
-        for id in std::mem::take(&mut connection.subscriptions) {
-            self.local.unsubscribe(account, id);
-        }
     }
 
     fn close_all(&mut self, reason: CloseReason) {

@@ -2,15 +2,15 @@
 
 use super::mail::{Message, Origin};
 use super::trace::Quoted;
-use super::{COMPLAINT_INTERVAL_MS, Core, LARGE_OPERATION, Shard};
-use crate::account::{self, AccountId};
+use super::{Core, LARGE_OPERATION, Shard, user_info};
+use crate::account::AccountId;
 use crate::connection::{CloseReason, Closing, Key, Large, Pause, Traffic};
-use crate::interest::{NewSubscription, Sources, SubId};
-use crate::protocol::client::{ClientOp, ParseError, ParserLimits, Publish, Step};
+use crate::interest::Sources;
+use crate::protocol::client::{ClientOp, ControlLine, ParseError, ParserLimits, Publish, Step};
+use crate::protocol::connect::validate_info;
 use crate::subject;
 
-/// A queue group of this name is the server's own.
-const RESERVED_QUEUE: &[u8] = b"_sys_";
+const INVALID_PUBLISH_SUBJECT: &str = "Invalid Publish Subject";
 
 /// What publishing needs to know of the publisher. It changes with CONNECT only, so it is looked up once for many messages.
 struct Publisher {
@@ -30,7 +30,6 @@ impl Shard {
     pub(super) fn process(&mut self, key: Key, input: &[u8], large: Option<&Large>) -> usize {
         let Some(connection) = self.core.connection(key) else { return input.len() };
         let mut parser = std::mem::take(&mut connection.parser);
-        let mut complained = connection.flags.complained;
         let mut received = Traffic::default();
         let mut at = 0;
         let mut publisher = None;
@@ -57,7 +56,6 @@ impl Shard {
             // By reference: a message's description is too large to be moved for every message.
             if let Step::Op { op: ClientOp::Pub(publish), consumed } = &step {
                 at += consumed;
-                complained = false;
                 received.messages += 1;
                 received.bytes += publish.body.len() as u64;
                 self.publish(publisher, publish, rest, *consumed, large);
@@ -75,15 +73,9 @@ impl Shard {
                     }
                 }
                 Step::Skipped { consumed } => at += consumed,
-                Step::Incomplete { needed, publish_subject } => {
-                    if let Some(subject) = publish_subject
-                        && publisher.pedantic
-                        && !complained
-                        && !subject::is_publishable_literal(subject)
-                    {
-                        // Said here and again when the payload is there, as the reference does.
-                        complained = true;
-                        self.core.tell_error(key, "Invalid Publish Subject");
+                Step::Incomplete { needed, line } => {
+                    if let Some(line) = line.filter(|_| !publisher.runs) {
+                        self.core.announce(publisher, &line);
                     }
                     if let Some(needed) = needed.filter(|needed| *needed > LARGE_OPERATION)
                         && let Some(connection) = self.core.connection(key)
@@ -93,8 +85,11 @@ impl Shard {
                     }
                     break;
                 }
-                Step::Error(error) => {
-                    self.core.parse_error(key, &error);
+                Step::Error { error, line } => {
+                    if let Some(line) = line.filter(|_| !publisher.runs) {
+                        self.core.control_line(publisher, &line);
+                    }
+                    self.core.parse_error(key, &error.within(at));
                     at = input.len();
                     break;
                 }
@@ -104,7 +99,6 @@ impl Shard {
         let now = self.core.now;
         if let Some(connection) = self.core.connection(key) {
             connection.parser = parser;
-            connection.flags.complained = complained;
             if received.messages > 0 {
                 connection.received.messages += received.messages;
                 connection.received.bytes += received.bytes;
@@ -162,22 +156,26 @@ impl Shard {
     ) {
         let Shard { cache, core, .. } = self;
         let key = publisher.origin.connection;
-        if core.tracing {
-            let name = if publish.header_text.is_some() { "HPUB" } else { "PUB" };
-            core.trace_operation(key, name, publish.args);
-            core.trace_payload(key, "<<-", publish.body, publish.header_len);
+        if !publisher.runs {
+            let line = ControlLine { name: publish.name(), args: publish.args, subject: Some(publish.subject) };
+            core.control_line(publisher, &line);
+            if core.tracing {
+                core.trace_payload(key, "<<-", publish.body, publish.header_len);
+            }
         }
-        if publisher.pedantic && !subject::is_publishable_literal(publish.subject) {
-            core.tell_error(key, "Invalid Publish Subject");
-        }
-        if is_reserved_subject(publish.subject) {
-            core.violation(key, "Publish", " to ", publish.subject);
+        let destination = destination(publish.subject);
+        if let Destination::Reserved = destination {
+            let subject = Quoted(publish.subject);
+            let (told, logged) = ("Permissions Violation for Publish to", "Publish Violation - Subject");
+            core.refuse_operation(key, &format!("{told} {subject}"), &format!("{logged} {subject}"));
             return;
         }
         if let Some(reply) = publish.reply
             && is_reserved_reply(reply)
         {
-            core.violation(key, "Publish", " with Reply of ", reply);
+            let reply = Quoted(reply);
+            let (told, logged) = ("Permissions Violation for Publish with Reply of", "Publish Violation - Reply");
+            core.refuse_operation(key, &format!("{told} {reply}"), &format!("{logged} {reply}"));
             return;
         }
         if publisher.verbose {
@@ -209,11 +207,16 @@ impl Shard {
         }
         let found = cache.look_up(&core.sources(publisher.account), &core.hasher, publish.subject);
         let plan = cache.plan(found);
-        let runs = publisher.runs && (message.reply_len == 0 || !publisher.no_responders);
+        let ordinary = matches!(destination, Destination::Ordinary);
+        let runs = ordinary && publisher.runs && (message.reply_len == 0 || !publisher.no_responders);
         if runs && core.begin_run(found, plan, &message, publisher.origin) {
             return;
         }
         core.deliver(plan, &message, publisher.origin);
+        if let (Destination::UserInfo, Some(reply)) = (destination, publish.reply) {
+            self.answer_user_info(publisher.account, publisher.origin, reply);
+        }
+        let core = &mut self.core;
         if let Some(pause) = core.pressure.take() {
             core.pause(key, pause);
         }
@@ -237,13 +240,25 @@ fn rewrite(publish: &Publish<'_>) -> Vec<u8> {
     tail
 }
 
+/// What a message's subject says about its way.
+enum Destination {
+    /// Whoever is subscribed.
+    Ordinary,
+    /// Clients may not publish there.
+    Reserved,
+    /// The server answers, too.
+    UserInfo,
+}
+
 #[inline]
-fn is_reserved_subject(subject: &[u8]) -> bool {
-    match subject.first() {
+fn destination(subject: &[u8]) -> Destination {
+    let reserved = match subject.first() {
         Some(b'_') => subject.len() > 5 && subject.starts_with(b"_GR_."),
+        Some(b'$') if user_info::is_request(subject) => return Destination::UserInfo,
         Some(b'$') => (subject.len() > 4 && subject.starts_with(b"$GR.")) || subject.starts_with(b"$NRG."),
         _ => false,
-    }
+    };
+    if reserved { Destination::Reserved } else { Destination::Ordinary }
 }
 
 fn is_reserved_reply(reply: &[u8]) -> bool {
@@ -308,30 +323,67 @@ impl Core {
         }
     }
 
-    fn refuse_before_connect(&mut self, key: Key) {
-        if let Some(connection) = self.connection(key) {
-            log::error!("{} - authentication error", connection.label());
+    /// The control line of a publish is there, its payload is not.
+    #[cold]
+    fn announce(&mut self, publisher: &Publisher, line: &ControlLine<'_>) {
+        let key = publisher.origin.connection;
+        let Some(connection) = self.connection(key) else { return };
+        if connection.flags.announced {
+            return;
         }
+        if !self.control_line(publisher, line) {
+            // The reference looks at the line once more when it finds no payload behind it.
+            self.tell_error(key, INVALID_PUBLISH_SUBJECT);
+        }
+        if let Some(connection) = self.connection(key) {
+            connection.flags.announced = true;
+        }
+    }
+
+    /// Traces the control line of a publish and checks its subject, unless that was done before its payload came. False: it
+    /// was not a good subject.
+    #[cold]
+    fn control_line(&mut self, publisher: &Publisher, line: &ControlLine<'_>) -> bool {
+        let key = publisher.origin.connection;
+        if self.connection(key).is_none_or(|connection| std::mem::take(&mut connection.flags.announced)) {
+            return true;
+        }
+        if self.tracing {
+            self.trace_operation(key, line.name, line.args);
+        }
+        let good = !publisher.pedantic || line.subject.is_none_or(subject::is_publishable_literal);
+        if !good {
+            self.tell_error(key, INVALID_PUBLISH_SUBJECT);
+        }
+        good
+    }
+
+    fn refuse_before_connect(&mut self, key: Key) {
+        self.log_error(key, "authentication error");
         self.tell_error(key, "Authorization Violation");
         self.close(key, Closing::Flush(CloseReason::AuthenticationFailure));
     }
 
+    /// Ends a connection for what it sent. What was answered before is still written. Whether the log or the client hears of it
+    /// first is as with the reference.
     fn parse_error(&mut self, key: Key, error: &ParseError) {
-        let Some(connection) = self.connection(key) else { return };
-        log::error!("{} - {error}", connection.label());
-        let reason = match error {
-            ParseError::ControlLineExceeded => CloseReason::MaxControlLineExceeded,
-            ParseError::PayloadExceeded { .. } => CloseReason::MaxPayloadExceeded,
-            ParseError::UnknownOperation { .. } => CloseReason::ParseError,
-            ParseError::HeadersNotSupported | ParseError::Arguments(_) => CloseReason::ProtocolViolation,
-        };
-        match error.wire_text() {
-            Some(text) => {
-                self.tell_error(key, text);
-                self.close(key, Closing::Flush(reason));
+        let logged = error.to_string();
+        if let ParseError::PayloadExceeded { .. } = error {
+            self.log_error(key, &logged);
+        }
+        if let Some(told) = error.wire_text() {
+            self.tell_error(key, told);
+        }
+        match error {
+            ParseError::PayloadExceeded { .. } => self.close(key, Closing::Flush(CloseReason::MaxPayloadExceeded)),
+            ParseError::ControlLineExceeded => {
+                self.close(key, Closing::Flush(CloseReason::MaxControlLineExceeded));
+                self.log_error(key, &logged);
             }
-            // Without a word, but what was answered before is still written.
-            None => self.close(key, Closing::Flush(reason)),
+            ParseError::UnknownOperation { .. } | ParseError::HeadersNotSupported | ParseError::Arguments(_) => {
+                self.log_error(key, &logged);
+                self.close(key, Closing::Flush(CloseReason::ProtocolViolation));
+            }
         }
     }
 
@@ -368,17 +420,13 @@ impl Core {
                 }
             }
             ClientOp::Info { json } => {
-                if let Err(error) = crate::protocol::connect::validate_info(json) {
-                    if let Some(connection) = self.connection(key) {
-                        log::error!("{} - {error}", connection.label());
-                    }
+                if let Err(error) = validate_info(json) {
+                    self.log_error(key, &error.to_string());
                     self.close(key, Closing::Flush(CloseReason::ProtocolViolation));
                 }
             }
             ClientOp::Err { text } => {
-                if let Some(connection) = self.connection(key) {
-                    log::error!("{} - Client Error {}", connection.label(), String::from_utf8_lossy(text));
-                }
+                self.log_error(key, &format!("Client Error {}", String::from_utf8_lossy(text)));
                 self.close(key, Closing::Flush(CloseReason::ParseError));
             }
             ClientOp::Ok | ClientOp::Pub(_) => {}
@@ -391,129 +439,15 @@ impl Core {
         }
     }
 
-    fn ok_if_verbose(&mut self, key: Key) {
+    pub(super) fn ok_if_verbose(&mut self, key: Key) {
         if self.connection(key).is_some_and(|connection| connection.flags.verbose) {
             self.ok(key);
         }
     }
 
-    /// A non-fatal refusal: `-ERR 'Permissions Violation for <what><text>"<subject>"'`.
-    fn violation(&mut self, key: Key, what: &str, text: &str, subject: &[u8]) {
-        let quoted = Quoted(subject);
-        self.complain(key, &format!("{what} Violation - Subject {quoted}"));
-        self.tell_error(key, &format!("Permissions Violation for {what}{text}{quoted}"));
-    }
-
-    /// Logs a client's mistake, the same one once a second at most, whoever makes it.
-    fn complain(&mut self, key: Key, text: &str) {
-        let now = self.now;
-        if self.complaints.get(text).is_some_and(|&at| now.saturating_sub(at) < COMPLAINT_INTERVAL_MS) {
-            return;
-        }
-        if self.complaints.len() >= 256 {
-            self.complaints.retain(|_, at| now.saturating_sub(*at) < COMPLAINT_INTERVAL_MS);
-        }
-        if self.complaints.len() < 1024 {
-            self.complaints.insert(text.to_owned(), now);
-        }
-        if let Some(connection) = self.connection(key) {
-            log::error!("{} - {text}", connection.label());
-        }
-    }
-
-    fn subscribe(&mut self, key: Key, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
-        let limits = &self.config.limits;
-        let (max_tokens, max_subscriptions) = (limits.max_subscription_tokens, limits.max_subscriptions);
-        if queue == Some(RESERVED_QUEUE) {
-            let quoted = Quoted(subject);
-            let sid = String::from_utf8_lossy(sid);
-            self.complain(key, &format!("Subscription Violation - Subject {quoted}, Queue \"_sys_\", SID {sid}"));
-            let text = format!("Permissions Violation for Subscription to {quoted} using queue \"_sys_\"");
-            self.tell_error(key, &text);
-            return;
-        }
-        if max_tokens > 0 && subject::token_count(subject) > max_tokens {
-            let quoted = Quoted(subject);
-            let sid = String::from_utf8_lossy(sid);
-            self.complain(key, &format!("Subscription Violation Too Many Tokens - Subject {quoted}, SID {sid}"));
-            self.tell_error(key, &format!("Permissions Violation for Subscription to {quoted}, too many tokens"));
-            return;
-        }
-        let hash = self.hash_sid(sid);
-        let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
-        if max_subscriptions > 0 && connection.subscriptions.len() >= max_subscriptions {
-            self.complain(key, "maximum subscriptions exceeded");
-            self.tell_error(key, "maximum subscriptions exceeded");
-            return;
-        }
-        if connection.subscription(&self.local, hash, sid).is_none() {
-            if !subject::is_valid_subscription(subject) {
-                self.tell_error(key, "Invalid Subject");
-                return;
-            }
-            let account = connection.account;
-            let new = NewSubscription { account, connection: key.index, subject, queue, sid };
-            let id = self.local.subscribe(new);
-            let (local, hasher) = (&self.local, &self.hasher);
-            let rehash = |id: &SubId| {
-                local.get(*id).map_or(0, |subscription| hasher.hash(account::GLOBAL, subscription.sid.as_bytes()))
-            };
-            connection.subscriptions.insert_unique(hash, id, rehash);
-        }
-        self.ok_if_verbose(key);
-    }
-
-    fn hash_sid(&self, sid: &[u8]) -> u64 {
-        self.hasher.hash(account::GLOBAL, sid)
-    }
-
-    fn unsubscribe(&mut self, key: Key, sid: &[u8], max: Option<u64>) {
-        let hash = self.hash_sid(sid);
-        let connection = self.connections.get(key.index as usize);
-        let id = connection.and_then(|connection| connection.subscription(&self.local, hash, sid));
-        if let Some(id) = id {
-            match (max, self.local.get(id)) {
-                (Some(max), Some(subscription)) if max > u64::from(subscription.delivered) => {
-                    let account = connection.map_or(account::GLOBAL, |connection| connection.account);
-                    // Nine digits at most, so it fits.
-                    self.local.set_max(account, id, u32::try_from(max).unwrap_or(u32::MAX));
-                }
-                _ => self.remove_subscription(key, id),
-            }
-        }
-        self.ok_if_verbose(key);
-    }
-
-    /// Ends one subscription.
-    pub(super) fn remove_subscription(&mut self, key: Key, id: SubId) {
-        let Some(subscription) = self.local.get(id) else { return };
-        let hash = self.hash_sid(subscription.sid.as_bytes());
-        let Some(connection) = self.connection(key) else { return };
-        let account = connection.account;
-        if let Ok(entry) = connection.subscriptions.find_entry(hash, |found| *found == id) {
-            entry.remove();
-        }
-        // A connection that once had a hundred thousand inboxes need not pay for them for ever.
-        if connection.subscriptions.capacity() > 1024
-            && connection.subscriptions.capacity() / 8 > connection.subscriptions.len()
-        {
-            self.shrink_subscriptions(key);
-        }
-        let gone = self.local.unsubscribe(account, id);
-        if self.tracing
-            && let Some(gone) = gone
-        {
-            let sid = String::from_utf8_lossy(gone.sid.as_bytes());
-            self.trace_line(key, "<->", &format!("DELSUB {sid}"));
-        }
-    }
-
-    fn shrink_subscriptions(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
-        let (local, hasher) = (&self.local, &self.hasher);
-        let keep = connection.subscriptions.len() * 2;
-        connection.subscriptions.shrink_to(keep, |id| {
-            local.get(*id).map_or(0, |subscription| hasher.hash(account::GLOBAL, subscription.sid.as_bytes()))
-        });
+    /// A non-fatal refusal.
+    pub(super) fn refuse_operation(&mut self, key: Key, told: &str, logged: &str) {
+        self.tell_error(key, told);
+        self.log_error(key, logged);
     }
 }

@@ -28,9 +28,7 @@ impl Core {
         entry.insert(Connection::new(key, cid, peer, self.now, !needs_credentials));
         self.write_info(key, false);
         if refused {
-            if let Some(connection) = self.connection(key) {
-                log::error!("{} - maximum connections exceeded", connection.label());
-            }
+            self.log_error(key, "maximum connections exceeded");
             self.tell_error(key, "maximum connections exceeded");
             self.close(key, Closing::Flush(CloseReason::MaxConnectionsExceeded));
             return key;
@@ -50,7 +48,7 @@ impl Core {
         let needs_credentials = self.needs_credentials();
         let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
         let identity = &self.config.identity;
-        let client_ip = connection.peer.ip().to_canonical().to_string();
+        let client_ip = connection.peer.ip().to_string();
         let mut line = std::mem::take(&mut self.scratch);
         line.clear();
         Info {
@@ -83,8 +81,8 @@ impl Core {
         }
         let Some(connection) = self.connection(key) else { return };
         if let Err(error) = connection.options.merge(json) {
-            log::error!("{} - {error}", connection.label());
-            self.close(key, Closing::Now(CloseReason::ProtocolViolation));
+            self.log_error(key, &error.to_string());
+            self.close(key, Closing::Flush(CloseReason::ProtocolViolation));
             return;
         }
         if connection.flags.connected {
@@ -121,7 +119,7 @@ impl Core {
             (_, Some(token)) if !token.is_empty() => " - Token \"[REDACTED]\"".to_owned(),
             _ => String::new(),
         };
-        log::error!("{} - authentication error{who}", connection.label());
+        self.log_error(key, &format!("authentication error{who}"));
         self.tell_error(key, "Authorization Violation");
         self.close(key, Closing::Flush(CloseReason::AuthenticationFailure));
     }
@@ -137,20 +135,19 @@ impl Core {
             return;
         }
         if !(0..=1).contains(&protocol) {
-            log::error!("{} - invalid client protocol", connection.label());
-            self.tell_error(key, "invalid client protocol");
-            self.close(key, Closing::Flush(CloseReason::BadClientProtocolVersion));
+            self.refuse_options(key, "invalid client protocol", CloseReason::BadClientProtocolVersion);
             return;
         }
         let headers = headers && headers_supported;
         if no_responders && !headers {
-            log::error!("{} - no responders requires headers support", connection.label());
-            self.tell_error(key, "no responders requires headers support");
-            self.close(key, Closing::Flush(CloseReason::NoRespondersRequiresHeaders));
+            let text = "no responders requires headers support";
+            self.refuse_options(key, text, CloseReason::NoRespondersRequiresHeaders);
             return;
         }
-        connection.credential = credential;
         let first = !connection.flags.connected;
+        if first {
+            connection.describe(credential.as_deref());
+        }
         connection.flags.connected = true;
         connection.flags.admitted = true;
         connection.flags.headers = headers;
@@ -168,6 +165,12 @@ impl Core {
         if verbose {
             self.ok(key);
         }
+    }
+
+    fn refuse_options(&mut self, key: Key, text: &str, reason: CloseReason) {
+        self.tell_error(key, text);
+        self.close(key, Closing::Flush(reason));
+        self.log_error(key, text);
     }
 
     pub(super) fn ok(&mut self, key: Key) {

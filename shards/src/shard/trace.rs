@@ -1,4 +1,4 @@
-//! Log lines about protocol lines (`TRC`), and the texts that Go's formatting would make. Off the way of a message unless tracing is on.
+//! Log lines about connections and their protocol lines, and the texts that Go's formatting would make. Off the way of a message unless tracing is on.
 
 use std::fmt;
 use std::time::Duration;
@@ -42,6 +42,13 @@ impl fmt::Display for GoDuration {
 }
 
 impl Core {
+    /// An error line about a connection.
+    pub(super) fn log_error(&mut self, key: Key, text: &str) {
+        if let Some(connection) = self.connection(key) {
+            log::error!("{} - {text}", connection.label());
+        }
+    }
+
     /// One traced line.
     pub(super) fn trace_line(&mut self, key: Key, arrow: &str, text: &str) {
         if let Some(connection) = self.connection(key) {

@@ -13,7 +13,7 @@ pub enum ParseError {
     UnknownOperation {
         /// The reference's number for the parser state, which people search the web for.
         state: u8,
-        /// Where in the input given to the parser the unexpected byte is.
+        /// Where in the input the unexpected byte is.
         offset: usize,
         /// The input from there on, quoted and cut.
         snippet: Box<str>,
@@ -46,6 +46,14 @@ impl ParseError {
             ParseError::PayloadExceeded { .. } => Some("Maximum Payload Violation"),
             ParseError::HeadersNotSupported | ParseError::Arguments(_) => None,
         }
+    }
+
+    /// The same, where the input given to the parser was the part from `start` on of what was read.
+    pub fn within(mut self, start: usize) -> ParseError {
+        if let ParseError::UnknownOperation { offset, .. } = &mut self {
+            *offset = offset.saturating_add(start);
+        }
+        self
     }
 
     #[cold]

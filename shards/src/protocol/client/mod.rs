@@ -76,11 +76,27 @@ pub enum Step<'a> {
     Incomplete {
         /// Total length of the operation from the input's beginning, if that is known: a payload is to come.
         needed: Option<usize>,
-        /// Subject of the `PUB` whose payload is to come.
-        publish_subject: Option<&'a [u8]>,
+        /// Control line of the publish whose payload is to come.
+        line: Option<ControlLine<'a>>,
     },
     /// The connection must be closed, and nothing behind this processed.
-    Error(ParseError),
+    Error {
+        /// What is wrong.
+        error: ParseError,
+        /// The control line, if it is whole.
+        line: Option<ControlLine<'a>>,
+    },
+}
+
+/// A control line whose operation is not, or never will be, complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlLine<'a> {
+    /// Name of the operation.
+    pub name: &'static str,
+    /// The arguments as they came, for traces and logs.
+    pub args: &'a [u8],
+    /// Subject of a publish in which nothing but the payload is missing or wrong.
+    pub subject: Option<&'a [u8]>,
 }
 
 /// An operation from a client.
@@ -148,8 +164,10 @@ impl ClientParser {
         let (operation, behind_name) = match self.pending {
             Pending::Nothing => match name::read(input) {
                 Name::Whole { operation, length } => (operation, length),
-                Name::Partial => return Step::Incomplete { needed: None, publish_subject: None },
-                Name::Unknown { state, offset } => return Step::Error(ParseError::unknown(state, offset, input)),
+                Name::Partial => return Step::Incomplete { needed: None, line: None },
+                Name::Unknown { state, offset } => {
+                    return Step::Error { error: ParseError::unknown(state, offset, input), line: None };
+                }
             },
             Pending::Arguments(operation) => (operation, 0),
             Pending::LineEnd(operation) => return self.ignore_line(operation, input, 0),
@@ -202,13 +220,13 @@ impl ClientParser {
         let begun = input.get(start..).unwrap_or_default();
         let length = begun.strip_suffix(b"\r").unwrap_or(begun).len();
         if length > limits.max_control_line {
-            return Step::Error(ParseError::ControlLineExceeded);
+            return Step::Error { error: ParseError::ControlLineExceeded, line: None };
         }
         if begun.is_empty() || start > KEPT_PREFIX_BYTES {
             self.pending = Pending::Arguments(operation);
             return Step::Skipped { consumed: start };
         }
-        Step::Incomplete { needed: None, publish_subject: None }
+        Step::Incomplete { needed: None, line: None }
     }
 }
 
@@ -226,7 +244,7 @@ fn whole_line<'a>(operation: Operation, input: &'a [u8], start: usize, limits: &
     let (text_end, end) = line::find_end(input, start)?;
     let text = input.get(start..text_end).unwrap_or_default();
     if text.len() > limits.max_control_line {
-        return Some(Step::Error(ParseError::ControlLineExceeded));
+        return Some(Step::Error { error: ParseError::ControlLineExceeded, line: None });
     }
     let op = match operation {
         Operation::Connect => ClientOp::Connect { json: text },
@@ -246,7 +264,7 @@ fn split_line<'a>(
     limits: &ParserLimits,
 ) -> Option<Step<'a>> {
     if line.text_end.saturating_sub(start) > limits.max_control_line {
-        return Some(Step::Error(ParseError::ControlLineExceeded));
+        return Some(Step::Error { error: ParseError::ControlLineExceeded, line: None });
     }
     Some(match operation {
         Operation::Pub => publish::publish(input, line, limits),
@@ -256,13 +274,19 @@ fn split_line<'a>(
     })
 }
 
+#[cold]
+fn wrong_arguments<'a>(name: &'static str, args: &'a [u8], complaint: &str) -> Step<'a> {
+    let line = ControlLine { name, args, subject: None };
+    Step::Error { error: ParseError::arguments(complaint, args), line: Some(line) }
+}
+
 fn subscribe<'a>(input: &'a [u8], start: usize, line: &Line) -> Step<'a> {
     let args = input.get(start..line.text_end).unwrap_or_default();
     let [subject, second, third, _] = line.args.map(|span| span.of(input));
     let (queue, sid) = match line.count {
         2 => (None, second),
         3 => (Some(second), third),
-        _ => return Step::Error(ParseError::arguments("processSub Parse Error", args)),
+        _ => return wrong_arguments("SUB", args, "processSub Parse Error"),
     };
     Step::Op { op: ClientOp::Sub { args, subject, queue, sid }, consumed: line.end }
 }
@@ -273,7 +297,7 @@ fn unsubscribe<'a>(input: &'a [u8], start: usize, line: &Line) -> Step<'a> {
     let max = match line.count {
         1 => None,
         2 => publish::parse_size(max).filter(|&max| max > 0).map(|max| max as u64),
-        _ => return Step::Error(ParseError::arguments("processUnsub Parse Error", args)),
+        _ => return wrong_arguments("UNSUB", args, "processUnsub Parse Error"),
     };
     Step::Op { op: ClientOp::Unsub { args, sid, max }, consumed: line.end }
 }

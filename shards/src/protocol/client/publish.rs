@@ -2,10 +2,13 @@
 
 use super::error::ParseError;
 use super::line::{self, Line, Span};
-use super::{ClientOp, ParserLimits, Step};
+use super::{ClientOp, ControlLine, ParserLimits, Step, wrong_arguments};
 
 /// Longest size that is understood; longer ones are mistakes even if they are all zeros.
 const MAX_SIZE_DIGITS: usize = 9;
+
+const PUB: &str = "PUB";
+const HPUB: &str = "HPUB";
 
 /// A complete `PUB` or `HPUB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,13 @@ impl Publish<'_> {
     #[inline]
     pub fn has_headers(&self) -> bool {
         self.header_len > 0
+    }
+
+    /// The operation's name, for traces. What tells them apart if there are no headers is how many arguments came.
+    pub fn name(&self) -> &'static str {
+        let count = self.args.split(|byte| matches!(byte, b' ' | b'\t')).filter(|arg| !arg.is_empty()).count();
+        let of_pub = if self.reply.is_some() { 3 } else { 2 };
+        if count == of_pub { PUB } else { HPUB }
     }
 
     /// Appends the tail, whether or not the input had it in one piece.
@@ -140,19 +150,21 @@ pub(super) fn publish<'a>(input: &'a [u8], line: &Line, limits: &ParserLimits) -
     let (reply, total) = match line.count {
         2 => (None, second),
         3 => (Some(second), third),
-        _ => return Step::Error(ParseError::arguments("processPub Parse Error", args_of(input, line))),
+        _ => return wrong_arguments(PUB, args_of(input, line), "processPub Parse Error"),
     };
     let Some(size) = parse_size(total.of(input)) else {
-        return Step::Error(ParseError::arguments("processPub Bad or Missing Size", args_of(input, line)));
+        return wrong_arguments(PUB, args_of(input, line), "processPub Bad or Missing Size");
     };
-    with_body(input, line, limits, Sizes { subject, reply, header: None, total, header_len: 0, size })
+    with_body(input, line, limits, Sizes { name: PUB, subject, reply, header: None, total, header_len: 0, size })
 }
 
 /// `HPUB <subject> [reply] <#header> <#total>`
 pub(super) fn publish_with_headers<'a>(input: &'a [u8], line: &Line, limits: &ParserLimits) -> Step<'a> {
-    let wrong = |complaint| Step::Error(ParseError::arguments(complaint, args_of(input, line)));
+    let args = args_of(input, line);
+    let wrong = |complaint| wrong_arguments(HPUB, args, complaint);
     if !limits.headers {
-        return Step::Error(ParseError::HeadersNotSupported);
+        let line = ControlLine { name: HPUB, args, subject: None };
+        return Step::Error { error: ParseError::HeadersNotSupported, line: Some(line) };
     }
     let [subject, second, third, fourth] = line.args;
     let (reply, header, total) = match line.count {
@@ -170,11 +182,12 @@ pub(super) fn publish_with_headers<'a>(input: &'a [u8], line: &Line, limits: &Pa
         return wrong("processHeaderPub Header Size larger then TotalSize");
     }
     let header = (header_len > 0).then_some(header);
-    with_body(input, line, limits, Sizes { subject, reply, header, total, header_len, size })
+    with_body(input, line, limits, Sizes { name: HPUB, subject, reply, header, total, header_len, size })
 }
 
 /// A control line that was understood.
 struct Sizes {
+    name: &'static str,
     subject: Span,
     reply: Option<Span>,
     header: Option<Span>,
@@ -185,23 +198,25 @@ struct Sizes {
 
 #[inline]
 fn with_body<'a>(input: &'a [u8], line: &Line, limits: &ParserLimits, sizes: Sizes) -> Step<'a> {
-    if let Some(max) = limits.max_payload.filter(|&max| sizes.size > max) {
-        return Step::Error(ParseError::PayloadExceeded { size: sizes.size as u64, max });
-    }
     let subject = sizes.subject.of(input);
+    let control_line = ControlLine { name: sizes.name, args: args_of(input, line), subject: Some(subject) };
+    if let Some(max) = limits.max_payload.filter(|&max| sizes.size > max) {
+        let error = ParseError::PayloadExceeded { size: sizes.size as u64, max };
+        return Step::Error { error, line: Some(ControlLine { subject: None, ..control_line }) };
+    }
     let body_end = line.end.saturating_add(sizes.size);
     let end = body_end.saturating_add(2);
     match (input.get(body_end), input.get(body_end.saturating_add(1))) {
         (Some(b'\r'), Some(b'\n')) => {}
         (None, _) | (Some(b'\r'), None) => {
-            return Step::Incomplete { needed: Some(end), publish_subject: Some(subject) };
+            return Step::Incomplete { needed: Some(end), line: Some(control_line) };
         }
-        (Some(b'\r'), Some(_)) => return unterminated(input, MSG_END_N, body_end.saturating_add(1)),
-        (Some(_), _) => return unterminated(input, MSG_END_R, body_end),
+        (Some(b'\r'), Some(_)) => return unterminated(input, control_line, MSG_END_N, body_end.saturating_add(1)),
+        (Some(_), _) => return unterminated(input, control_line, MSG_END_R, body_end),
     }
     let tail = tail_start(input, line, &sizes).and_then(|start| input.get(start..end));
     let op = ClientOp::Pub(Publish {
-        args: args_of(input, line),
+        args: control_line.args,
         subject,
         reply: sizes.reply.map(|reply| reply.of(input)),
         header_text: sizes.header.map(|header| header.of(input)),
@@ -217,8 +232,9 @@ fn with_body<'a>(input: &'a [u8], line: &Line, limits: &ParserLimits, sizes: Siz
 const MSG_END_R: u8 = 41;
 const MSG_END_N: u8 = 42;
 
-fn unterminated(input: &[u8], state: u8, offset: usize) -> Step<'static> {
-    Step::Error(ParseError::unknown(state, offset, input))
+#[cold]
+fn unterminated<'a>(input: &[u8], line: ControlLine<'a>, state: u8, offset: usize) -> Step<'a> {
+    Step::Error { error: ParseError::unknown(state, offset, input), line: Some(line) }
 }
 
 /// Where the tail begins, if the control line is from there on exactly what a subscriber is sent.
@@ -237,5 +253,6 @@ fn tail_start(input: &[u8], line: &Line, sizes: &Sizes) -> Option<usize> {
 #[inline]
 fn args_of<'a>(input: &'a [u8], line: &Line) -> &'a [u8] {
     let [first, ..] = line.args;
-    Span { start: first.start, end: line.text_end }.of(input)
+    let start = if line.count == 0 { line.text_end } else { first.start };
+    Span { start, end: line.text_end }.of(input)
 }

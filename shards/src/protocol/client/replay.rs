@@ -30,14 +30,14 @@ pub fn events<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: Limits) ->
                     }
                     done += consumed;
                 }
-                Step::Incomplete { needed, publish_subject } => {
-                    assert_eq!(needed.is_some(), publish_subject.is_some());
+                Step::Incomplete { needed, line } => {
+                    assert_eq!(needed.is_some(), line.is_some_and(|line| line.subject.is_some()));
                     assert!(needed.is_none_or(|needed| needed > input.len()), "{needed:?} of {}", input.len());
                     // What a connection must keep is bounded: a name, a control line, its end.
                     assert!(needed.is_some() || input.len() <= limits.control_line + 18, "kept {}", input.len());
                     break;
                 }
-                Step::Error(error) => {
+                Step::Error { error, .. } => {
                     assert!(!error.to_string().is_empty());
                     events.push(Event::Closed(error.wire_text()));
                     return events;

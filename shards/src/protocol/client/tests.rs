@@ -21,7 +21,7 @@ fn publish(input: &[u8]) -> Publish<'_> {
 
 fn error(input: &[u8]) -> ParseError {
     match first(input) {
-        Step::Error(error) => error,
+        Step::Error { error, .. } => error,
         other => panic!("{}: {other:?}", input.escape_ascii()),
     }
 }
@@ -102,7 +102,7 @@ fn control_operations() {
 #[test]
 fn an_unfinished_payload_says_how_much_is_missing() {
     let needed = |input: &[u8]| match ClientParser::new().next(input, &LIMITS) {
-        Step::Incomplete { needed, publish_subject } => (needed, publish_subject.map(<[u8]>::to_vec)),
+        Step::Incomplete { needed, line } => (needed, line.and_then(|line| line.subject).map(<[u8]>::to_vec)),
         other => panic!("{other:?}"),
     };
     assert_eq!(needed(b""), (None, None));
@@ -123,7 +123,7 @@ fn ignored_bytes_are_not_kept() {
     let mut rest = vec![b' '; 5000];
     rest.extend_from_slice(b"a");
     assert_eq!(parser.next(&rest, &LIMITS), Step::Skipped { consumed: 5000 });
-    assert_eq!(parser.next(b"a", &LIMITS), Step::Incomplete { needed: None, publish_subject: None });
+    assert_eq!(parser.next(b"a", &LIMITS), Step::Incomplete { needed: None, line: None });
     let op = ClientOp::Sub { args: b"a 1", subject: b"a", queue: None, sid: b"1" };
     assert_eq!(parser.next(b"a 1\r\n", &LIMITS), Step::Op { op, consumed: 5 });
 }
@@ -161,7 +161,44 @@ fn errors_for_the_log() {
     }
     let no_headers = ParserLimits { headers: false, ..LIMITS };
     let step = ClientParser::new().next(b"HPUB a 0 0\r\n", &no_headers);
-    assert_eq!(step, Step::Error(ParseError::HeadersNotSupported));
+    let line = Some(ControlLine { name: "HPUB", args: b"a 0 0", subject: None });
+    assert_eq!(step, Step::Error { error: ParseError::HeadersNotSupported, line });
+}
+
+/// What was understood before the mistake is told, too: it is traced, and a subject is checked.
+#[test]
+fn errors_behind_a_whole_control_line() {
+    let line = |name, args: &'static str, subject: Option<&'static str>| {
+        Some(ControlLine { name, args: args.as_bytes(), subject: subject.map(str::as_bytes) })
+    };
+    for (input, expected) in [
+        ("PUB a x\r\n", line("PUB", "a x", None)),
+        ("PUB a 101\r\n", line("PUB", "a 101", None)),
+        ("pub a 2\r\nxyz", line("PUB", "a 2", Some("a"))),
+        ("HPUB a r 2 2\r\nxy\rz", line("HPUB", "a r 2 2", Some("a"))),
+        ("HPUB a 2 1\n", line("HPUB", "a 2 1", None)),
+        ("PUB \r\n", line("PUB", "", None)),
+        ("SUB a\r\n", line("SUB", "a", None)),
+        ("UNSUB 1 2 3\r\n", line("UNSUB", "1 2 3", None)),
+        ("FOO\r\n", None),
+    ] {
+        let Step::Error { line, .. } = first(input.as_bytes()) else { panic!("{input:?}") };
+        assert_eq!(line, expected, "{input:?}");
+    }
+}
+
+#[test]
+fn names_of_publishes() {
+    for (input, name) in [
+        (&b"PUB a 1\r\nx\r\n"[..], "PUB"),
+        (b"pub a r\t 1 \r\nx\r\n", "PUB"),
+        (b"PUB a  1\r\nx\r\n", "PUB"),
+        (b"HPUB a 0 1\r\nx\r\n", "HPUB"),
+        (b"hpub a r 0 1\r\nx\r\n", "HPUB"),
+        (b"HPUB a 1 1\r\nx\r\n", "HPUB"),
+    ] {
+        assert_eq!(publish(input).name(), name, "{}", input.escape_ascii());
+    }
 }
 
 #[test]
@@ -186,7 +223,8 @@ fn the_control_line_limit_counts_arguments_only() {
         for name in ["SUB ", "PUB ", "CONNECT", "-ERR "] {
             let unfinished = [name.as_bytes(), &vec![b'a'; length], end.as_bytes()].concat();
             let step = first(&unfinished);
-            assert_eq!(step == Step::Error(ParseError::ControlLineExceeded), exceeded, "{name} {length} {end:?}");
+            let refused = matches!(step, Step::Error { error: ParseError::ControlLineExceeded, .. });
+            assert_eq!(refused, exceeded, "{name} {length} {end:?}");
         }
     }
 }
