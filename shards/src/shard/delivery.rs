@@ -491,7 +491,7 @@ impl Core {
             reply,
             hash,
             |id, subscription| {
-                if own.is_none() && subscription.connection == requester.index {
+                if subscription.connection == requester.index {
                     own = Some(id);
                 }
             },

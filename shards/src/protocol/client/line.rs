@@ -1,4 +1,8 @@
 //! The arguments of a control line: blanks apart, up to the line's end.
+//!
+//! A line ends at the first LF. The reference does not look at the first byte of the arguments, so there an LF right behind the name
+//! begins them (`SUB`, LF, `a 1`), and a CR within a line parts arguments, belongs to one or vanishes as its reads happen to end. No client
+//! can live on that; here a line is a line, and a CR that no LF follows is a byte like others.
 
 /// Arguments that any operation may have; more are counted, not kept.
 pub(super) const MAX_ARGS: usize = 4;
