@@ -212,7 +212,9 @@ impl Driver {
 
     /// Waits for something to do; not at all if there is something already.
     fn wait(&mut self, events: &mut Events) -> std::io::Result<()> {
-        let busy = !self.ready.is_empty() || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.ready);
+        let busy = !self.ready.is_empty()
+            || self.shard.is_busy()
+            || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.ready);
         if busy {
             self.turns_without_poll += 1;
             if self.turns_without_poll <= TURNS_WITHOUT_POLL {

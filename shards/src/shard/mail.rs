@@ -326,6 +326,8 @@ pub enum Control {
         publisher: Key,
         /// How long it should rest, in milliseconds.
         milliseconds: u64,
+        /// `cid` of the connection that is behind.
+        slow: u64,
     },
     /// A request reached nobody on the shard that should have had the responder.
     Nobody {

@@ -13,9 +13,12 @@
 //! * `trace`: the protocol in the log, on request.
 
 mod delivery;
+mod groups;
 pub mod mail;
 mod operations;
 mod outbox;
+mod pressure;
+mod runs;
 mod session;
 mod subscriptions;
 pub mod timers;
@@ -28,13 +31,14 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use self::delivery::{Receiving, Run};
+use self::delivery::Receiving;
 use self::mail::{Control, Deliveries, Lengths, Mail};
 pub use self::outbox::{Outbox, Pressure};
+use self::runs::Run;
 use self::timers::{Timer, Timers};
 use crate::account::AccountId;
 use crate::config::{Auth, Config};
-use crate::connection::{Blocked, BufferPool, CloseReason, Closing, Connection, Flushed, Key, Pause};
+use crate::connection::{BufferPool, CloseReason, Closing, Connection, Key, Pause};
 use crate::interest::keys::Hasher;
 use crate::interest::{Directory, Found, LocalInterest, PlanCache, Sources};
 use crate::protocol::frame;
@@ -47,8 +51,6 @@ const LARGE_OPERATION: usize = 32 * 1024;
 const LARGE_READ_BYTES: usize = 256 * 1024;
 /// Frames that many connections get alike, gathered in one turn, before the turn should end.
 const ARENA_BYTES: usize = 1024 * 1024;
-/// Most that a publisher is stalled for the bytes of one read, in milliseconds.
-const STALL_BUDGET_MS: u64 = 10;
 
 /// Everything but the plan cache, which is borrowed while a message is delivered.
 #[derive(Debug)]
@@ -73,8 +75,10 @@ pub(crate) struct Core {
     dirty: Vec<Key>,
     closing: Vec<Key>,
     resumed: Vec<Key>,
+    waiting_for_turn: Vec<Key>,
     waiting_for_credit: Vec<(u16, Key)>,
     stalled_by: Vec<(Key, Key)>,
+    last_stall_warning: u64,
     receiving: Receiving,
     /// What the publisher whose bytes are acted on must wait for.
     pressure: Option<Pause>,
@@ -152,8 +156,10 @@ impl Shard {
             dirty: Vec::new(),
             closing: Vec::new(),
             resumed: Vec::new(),
+            waiting_for_turn: Vec::new(),
             waiting_for_credit: Vec::new(),
             stalled_by: Vec::new(),
+            last_stall_warning: 0,
             receiving: Receiving {
                 shard: id as u16,
                 drop_gated: config.limits.no_fast_producer_stall,
@@ -177,6 +183,7 @@ impl Shard {
     /// A new turn at this time (milliseconds of any clock that does not go back).
     pub fn begin_turn(&mut self, now: u64) {
         self.core.now = now;
+        self.core.resume_those_of_the_last_turn();
     }
 
     /// A connection came. `refused`: there are too many. Says INFO.
@@ -229,7 +236,9 @@ impl Shard {
                 Filled::Drained
             }
             Ok((_, full)) => {
-                connection.stalled = 0;
+                if connection.stalled > 0 {
+                    self.core.end_stalls(key);
+                }
                 if full { Filled::More } else { Filled::Drained }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Filled::Drained,
@@ -303,7 +312,9 @@ impl Shard {
 
     fn control(&mut self, _from: usize, control: Control) {
         match control {
-            Control::Stall { publisher, milliseconds } => self.core.stall(publisher, milliseconds, None),
+            Control::Stall { publisher, milliseconds, slow } => {
+                self.core.stall(publisher, milliseconds, slow, None);
+            }
             Control::Nobody { publisher, account, subject, reply } => {
                 self.nobody_there(publisher, account, &subject, &reply);
             }
@@ -347,6 +358,11 @@ impl Shard {
             usize::from(wanted) != target
         });
         core.waiting_for_credit = waiting;
+    }
+
+    /// Is somebody about to go on? Then the next turn should not wait for anything.
+    pub fn is_busy(&self) -> bool {
+        !self.core.resumed.is_empty() || !self.core.waiting_for_turn.is_empty()
     }
 
     /// Connections that may go on reading or have input left to act on.
@@ -493,91 +509,6 @@ impl Core {
         let keys: Vec<Key> = self.connections.iter().map(|(_, connection)| connection.key).collect();
         for key in keys {
             self.close(key, Closing::Flush(reason));
-        }
-    }
-
-    fn resume(&mut self, key: Key) {
-        if let Some(connection) = self.connection(key)
-            && connection.pause.take().is_some()
-        {
-            self.resumed.push(key);
-        }
-    }
-
-    /// A publisher rests for a while because `by` (if it is on this shard) is behind.
-    fn stall(&mut self, publisher: Key, milliseconds: u64, by: Option<Key>) {
-        let now = self.now;
-        let Some(connection) = self.connection(publisher) else { return };
-        if connection.stalled >= STALL_BUDGET_MS || connection.closing.is_some() || connection.pause.is_some() {
-            return;
-        }
-        connection.stalled += milliseconds;
-        let until = now + milliseconds;
-        connection.pause = Some(Pause::Stall { until });
-        self.disturbed = true;
-        self.counters.stalls += 1;
-        self.timers.set(until, publisher, Timer::Resume);
-        if let Some(by) = by {
-            self.stalled_by.push((by, publisher));
-        }
-    }
-
-    /// Whoever rests because of this connection goes on.
-    fn release_stalled_by(&mut self, by: Key) {
-        if self.stalled_by.is_empty() {
-            return;
-        }
-        let mut stalled = std::mem::take(&mut self.stalled_by);
-        stalled.retain(|&(slow, publisher)| {
-            if slow == by
-                && let Some(connection) = self.connection(publisher)
-                && matches!(connection.pause, Some(Pause::Stall { .. }))
-            {
-                self.resume(publisher);
-            }
-            slow != by
-        });
-        self.stalled_by = stalled;
-    }
-
-    fn flush(&mut self, key: Key, writable: bool, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) {
-        let now = self.now;
-        let Some(connection) = self.connections.get_mut(key.index as usize).filter(|found| found.key == key) else {
-            return;
-        };
-        connection.flags.dirty = false;
-        if let Some(Closing::Now(_)) = connection.closing {
-            return;
-        }
-        if connection.blocked.is_some() && !writable {
-            connection.out.keep(&self.arena, &mut self.pool);
-            return;
-        }
-        match connection.out.flush(&self.arena, &mut self.pool, write) {
-            Ok((_, Flushed::Done)) => connection.blocked = None,
-            Ok((written, Flushed::Blocked)) => {
-                connection.out.keep(&self.arena, &mut self.pool);
-                let pending = connection.out.pending();
-                match &mut connection.blocked {
-                    Some(blocked) if written < blocked.batch => {
-                        blocked.batch -= written;
-                        blocked.progress |= written > 0;
-                    }
-                    state => {
-                        *state = Some(Blocked { since: now, batch: pending, progress: false });
-                        let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
-                        self.timers.set(deadline, key, Timer::Write);
-                    }
-                }
-            }
-            Err(_) => {
-                self.close(key, Closing::Now(CloseReason::WriteError));
-                return;
-            }
-        }
-        if connection.flags.gated && connection.out.pending() <= self.gate {
-            connection.flags.gated = false;
-            self.release_stalled_by(key);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::mail::{Message, Origin};
 use super::trace::Quoted;
 use super::{Core, LARGE_OPERATION, Shard, user_info};
 use crate::account::AccountId;
-use crate::connection::{CloseReason, Closing, Key, Large, Pause, Traffic};
+use crate::connection::{CloseReason, Closing, Key, Large, Traffic};
 use crate::interest::Sources;
 use crate::protocol::client::{ClientOp, ControlLine, ParseError, ParserLimits, Publish, Step};
 use crate::protocol::connect::validate_info;
@@ -306,21 +306,6 @@ impl Core {
             }
         }
         Verdict::GoOn
-    }
-
-    pub(super) fn pause(&mut self, key: Key, pause: Pause) {
-        let Some(connection) = self.connection(key) else { return };
-        if connection.closing.is_some() || connection.pause.is_some() {
-            return;
-        }
-        connection.pause = Some(pause);
-        self.disturbed = true;
-        match pause {
-            // The end of this turn is all that it waits for.
-            Pause::Turn => self.resume(key),
-            Pause::Credit { target } => self.waiting_for_credit.push((target, key)),
-            Pause::Stall { .. } | Pause::Verification => {}
-        }
     }
 
     /// The control line of a publish is there, its payload is not.
