@@ -3,6 +3,7 @@
 //! The reader is as tolerant as the reference's: names match in any case, unknown ones are ignored, the last of
 //! several wins, `null` changes nothing, and what is no UTF-8 is replaced. Wrong types are errors.
 
+mod mismatch;
 mod redact;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ pub use redact::redact;
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 
 /// What a client said about itself and wants; the initial values hold for one that never sends CONNECT.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +65,23 @@ pub struct Credentials {
 
 /// Why the JSON of a CONNECT or INFO was not understood.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ConnectError(#[from] serde_json::Error);
+pub enum ConnectError {
+    /// It ends too early.
+    #[error("unexpected end of JSON input")]
+    Unfinished,
+    /// It is no JSON.
+    #[error("invalid JSON: {0}")]
+    Syntax(serde_json::Error),
+    /// A value has the wrong type; in the reference's words.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+impl ConnectError {
+    fn syntax(error: serde_json::Error) -> Self {
+        if error.is_eof() { ConnectError::Unfinished } else { ConnectError::Syntax(error) }
+    }
+}
 
 impl Default for ConnectOptions {
     fn default() -> Self {
@@ -90,10 +106,19 @@ impl Default for ConnectOptions {
 impl ConnectOptions {
     /// Takes over what the JSON of a CONNECT names. After an error the options are to be thrown away.
     pub fn merge(&mut self, json: &[u8]) -> Result<(), ConnectError> {
+        self.try_merge(json).map_err(|error| {
+            // What is wrong is worth a second look.
+            match mismatch::find(&mismatch::CLIENT_OPTIONS, &String::from_utf8_lossy(json)) {
+                Ok(Some(complaint)) => ConnectError::Mismatch(complaint),
+                _ => ConnectError::syntax(error),
+            }
+        })
+    }
+
+    fn try_merge(&mut self, json: &[u8]) -> Result<(), serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         deserializer.deserialize_option(ObjectOrNull(self))?;
-        deserializer.end()?;
-        Ok(())
+        deserializer.end()
     }
 
     /// The user name, if one was sent.
@@ -120,7 +145,7 @@ impl ConnectOptions {
             b"no_responders" => set(&mut self.no_responders, map.next_value()?),
             b"tls_required" => set(&mut self.tls_required, map.next_value()?),
             b"new_account" => set(&mut self.new_account, map.next_value()?),
-            b"protocol" => set(&mut self.protocol, map.next_value()?),
+            b"protocol" => set(&mut self.protocol, map.next_value::<Option<Whole>>()?.map(|Whole(value)| value)),
             b"lang" => set_text(&mut self.lang, map.next_value()?),
             b"version" => set_text(&mut self.version, map.next_value()?),
             b"name" => set_text(&mut self.name, map.next_value()?),
@@ -159,10 +184,13 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Is this what a client may send as INFO: an object, or `null`? It is not used for anything.
+/// Is this what a client may send as INFO: an object with fields of the right types, or `null`? It is not used for anything.
 pub fn validate_info(json: &[u8]) -> Result<(), ConnectError> {
-    let _: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(&String::from_utf8_lossy(json))?;
-    Ok(())
+    match mismatch::find(&mismatch::INFO, &String::from_utf8_lossy(json)) {
+        Ok(None) => Ok(()),
+        Ok(Some(complaint)) => Err(ConnectError::Mismatch(complaint)),
+        Err(error) => Err(ConnectError::syntax(error)),
+    }
 }
 
 fn set<T>(slot: &mut T, value: Option<T>) {
@@ -200,6 +228,38 @@ impl<'de> Visitor<'de> for ObjectOrNull<'_> {
             self.0.merge_entry(&key.to_ascii_lowercase(), &mut map)?;
         }
         Ok(())
+    }
+}
+
+/// A whole number. One of them looks like a float to the JSON parser: `-0`.
+struct Whole(i64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_i64(WholeVisitor)
+    }
+}
+
+struct WholeVisitor;
+
+impl Visitor<'_> for WholeVisitor {
+    type Value = Whole;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Whole, E> {
+        Ok(Whole(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Whole, E> {
+        i64::try_from(value).map(Whole).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Whole, E> {
+        let is_minus_zero = value == 0.0 && value.is_sign_negative();
+        if is_minus_zero { Ok(Whole(0)) } else { Err(E::invalid_type(Unexpected::Float(value), &self)) }
     }
 }
 

@@ -19,6 +19,8 @@ const RTT_INTERVAL_MS: u64 = 3600 * 1000;
 /// What INFO's `go` says; clients ignore it, but it was promised to be there.
 const BUILT_WITH: &str = concat!("pinmesh-", env!("CARGO_PKG_VERSION"));
 
+const STALE_CONNECTION: &[u8] = b"-ERR 'Stale Connection'\r\n";
+
 impl Core {
     pub(super) fn open(&mut self, cid: u64, peer: SocketAddr, refused: bool) -> Key {
         self.generation = self.generation.wrapping_add(1);
@@ -27,14 +29,13 @@ impl Core {
         let needs_credentials = !matches!(self.config.auth, crate::config::Auth::Open);
         entry.insert(Connection::new(key, cid, peer, self.now, !needs_credentials));
         self.write_info(key, false);
-        if refused {
-            self.log_error(key, "maximum connections exceeded");
-            self.tell_error(key, "maximum connections exceeded");
-            self.close(key, Closing::Flush(CloseReason::MaxConnectionsExceeded));
-            return key;
-        }
         if let Some(connection) = self.connection(key) {
             log::debug!("{} - Client connection created", connection.label());
+        }
+        if refused {
+            self.refuse_operation(key, "maximum connections exceeded", "maximum connections exceeded");
+            self.close(key, Closing::Flush(CloseReason::MaxConnectionsExceeded));
+            return key;
         }
         let limits = &self.config.limits;
         self.timers.set(self.now + limits.ping_interval.as_millis() as u64, key, Timer::Ping(0));
@@ -207,8 +208,10 @@ impl Core {
             Timer::Authentication => {
                 let waits = connection.pause == Some(Pause::Verification);
                 if !connection.flags.connected && !waits && connection.closing.is_none() {
-                    log::debug!("{} - Authentication Timeout", connection.label());
                     self.tell_error(key, "Authentication Timeout");
+                    if let Some(connection) = self.connection(key) {
+                        log::debug!("{} - Authentication Timeout", connection.label());
+                    }
                     self.close(key, Closing::Flush(CloseReason::AuthenticationTimeout));
                 }
             }
@@ -241,7 +244,8 @@ impl Core {
         } else if connection.pings_out >= ping_max {
             log::debug!("{} - Stale Client Connection - Closing", connection.label());
             self.counters.stale_connections += 1;
-            self.tell_error(key, "Stale Connection");
+            // The one error that the reference does not trace.
+            self.tell(key, STALE_CONNECTION);
             self.close(key, Closing::Flush(CloseReason::StaleConnection));
             return;
         } else {

@@ -105,11 +105,36 @@ fn refusals() {
 }
 
 #[test]
+fn complaints_name_the_field() {
+    for (json, text) in [
+        (r#"{"user":7}"#, "json: cannot unmarshal number into Go struct field ClientOpts.user of type string"),
+        (r#"{"VERBOSE":"x"}"#, "json: cannot unmarshal string into Go struct field ClientOpts.verbose of type bool"),
+        (
+            r#"{"protocol":1.5}"#,
+            "json: cannot unmarshal number 1.5 into Go struct field ClientOpts.protocol of type int",
+        ),
+        ("[]", "json: cannot unmarshal array into Go value of type server.ClientOpts"),
+        ("{", "unexpected end of JSON input"),
+        ("", "unexpected end of JSON input"),
+        ("{x", "invalid JSON: key must be a string at line 1 column 2"),
+    ] {
+        assert_eq!(merged(json.as_bytes()).expect_err(json).to_string(), text);
+    }
+    let complaint = validate_info(br#"{"connect_urls":["a",1]}"#).expect_err("a number is no address").to_string();
+    assert_eq!(complaint, "json: cannot unmarshal number into Info.connect_urls.1 of type string");
+}
+
+#[test]
+fn minus_nought_is_whole() {
+    assert_eq!(merged(br#"{"protocol":-0}"#).expect("valid").protocol, 0);
+}
+
+#[test]
 fn info_from_a_client() {
-    for json in [&b"{}"[..], b"null", b"{\"a\":1}"] {
+    for json in [&b"{}"[..], b"null", b"{\"a\":1}", b"{\"port\":-0,\"nonce\":null,\"connect_urls\":[\"x\"]}"] {
         assert!(validate_info(json).is_ok(), "{}", json.escape_ascii());
     }
-    for json in [&b""[..], b"x", b"[]", b"{"] {
+    for json in [&b""[..], b"x", b"[]", b"{", b"{\"server_id\":1}", b"{\"client_id\":-1}", b"{\"port\":1.5}"] {
         assert!(validate_info(json).is_err(), "{}", json.escape_ascii());
     }
 }
