@@ -7,7 +7,8 @@
 //!
 //! * `operations`, `subscriptions`: what a client's operations do; `session`: its life apart from messages.
 //! * `user_info`: the one request that the server itself answers.
-//! * `delivery`: from a message and a plan to frames in out-buffers and entries in parcels.
+//! * `delivery`, `runs`, `groups`: from a message and a plan to frames in out-buffers and entries in parcels.
+//! * `pressure`: pauses and stalls of publishers, and the sockets that cause them.
 //! * [`mail`], `outbox`: what shards tell each other.
 //! * [`timers`]: pings, deadlines, stalls.
 //! * `trace`: the protocol in the log, on request.

@@ -1,4 +1,4 @@
-//! `$SYS.REQ.USER.INFO`: a client asks the server who it is (operations.md §6.4).
+//! `$SYS.REQ.USER.INFO`: a client asks the server who it is.
 //!
 //! The subject is an ordinary one besides: whoever is subscribed to it gets the request, too.
 
