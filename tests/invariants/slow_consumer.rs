@@ -105,7 +105,11 @@ pub fn the_write_deadline_closes(arena: &mut Arena) -> Result<()> {
         publisher.flush()?;
         ensure!(healthy[0].message()?.payload == payload(number, 80_000), "message {number} came damaged");
     }
-    arena.server.wait_for_log("Slow Consumer Detected: WriteDeadline of 300ms exceeded with ");
+    let detected = "Slow Consumer Detected: WriteDeadline of 300ms exceeded with ";
+    arena.server.wait_for_log(detected);
+    let log = arena.server.log();
+    let line = log.lines().find(|line| line.contains(detected)).unwrap_or_default();
+    ensure!(line.contains(" chunks of ") && line.ends_with(" total bytes."), "another line: {line}");
     slow.iter_mut().try_for_each(|client| client.wait_for_close().context("the close of a slow reader"))?;
     publisher.publish("late.a", "", b"afterwards");
     publisher.flush()?;

@@ -77,6 +77,11 @@ impl OutBuffer {
         self.pending
     }
 
+    /// Pieces in which it waits.
+    pub fn chunks(&self) -> usize {
+        self.segments.len()
+    }
+
     /// True if nothing waits.
     pub fn is_empty(&self) -> bool {
         self.pending == 0

@@ -275,21 +275,23 @@ impl Core {
             connection.closing = connection.closing.map(|closing| Closing::Now(closing.reason()));
             return;
         }
-        let admitted = connection.flags.admitted;
-        if retry && blocked.progress {
+        let keep = retry && blocked.progress;
+        if keep {
             connection.blocked = Some(Blocked { since: now, progress: false, ..blocked });
-            self.timers.set(now + deadline_ms, key, Timer::Write);
         }
-        if admitted {
+        if connection.flags.admitted {
             log::info!(
-                "{} - Slow Consumer Detected: WriteDeadline of {} exceeded with {} total bytes.",
-                self.connections.get(key.index as usize).map(|found| found.label().to_string()).unwrap_or_default(),
+                "{} - Slow Consumer Detected: WriteDeadline of {} exceeded with {} chunks of {} total bytes.",
+                connection.label(),
                 GoDuration(deadline),
+                connection.out.chunks(),
                 blocked.batch
             );
             self.counters.slow_consumers += 1;
         }
-        if !(retry && blocked.progress) {
+        if keep {
+            self.timers.set(now + deadline_ms, key, Timer::Write);
+        } else {
             self.close(key, Closing::Now(CloseReason::SlowConsumerWriteDeadline));
         }
     }
