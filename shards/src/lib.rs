@@ -17,3 +17,5 @@ pub mod server;
 mod service;
 pub mod shard;
 pub mod subject;
+#[cfg(test)]
+mod testing;

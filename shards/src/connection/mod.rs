@@ -155,6 +155,8 @@ pub struct Flags {
     pub first_pong: bool,
     /// In the shard's list of connections with something to write.
     pub dirty: bool,
+    /// A timer is set for its blocked write.
+    pub write_alarm: bool,
     /// More than three quarters of `max_pending` wait.
     pub gated: bool,
     /// The far end sends no more.

@@ -87,6 +87,12 @@ impl OutBuffer {
         self.pending == 0
     }
 
+    /// True if it holds no memory but a short list.
+    #[cfg(test)]
+    pub fn owns_nothing(&self) -> bool {
+        self.segments.is_empty() && self.segments.capacity() <= IDLE_SEGMENTS
+    }
+
     /// A buffer with room for `bytes` more; the caller appends exactly so many.
     #[inline]
     pub fn reserve(&mut self, pool: &mut BufferPool, bytes: usize) -> &mut Vec<u8> {
@@ -278,6 +284,6 @@ mod tests {
             out.append_shared(&Arc::new(vec![1; 3000]), 0);
         }
         drain(&mut out, &[], &mut pool, usize::MAX, usize::MAX);
-        assert!(out.segments.capacity() <= IDLE_SEGMENTS && out.segments.is_empty());
+        assert!(out.owns_nothing());
     }
 }

@@ -230,6 +230,16 @@ impl Directory {
         }
     }
 
+    /// True if nothing is left of what was ever added.
+    #[cfg(test)]
+    pub(super) fn is_forgotten(&self) -> bool {
+        let bare = |lock: &RwLock<Partition>| {
+            let partition = lock.read();
+            partition.literals.is_empty() && partition.literal_groups.is_empty() && partition.patterns.is_empty()
+        };
+        self.partitions.iter().all(bare) && (0..1 << VERSION_SLOTS_LOG2).all(|slot| self.versions.is_empty(slot))
+    }
+
     /// Gives back memory that a partition does not need any more. Each shard calls it now and then for the partitions that the ring
     /// gives it, a few at a time.
     pub fn upkeep(&self, partition: usize) {

@@ -59,6 +59,12 @@ fn hint(number: u16) -> SidHint {
 }
 
 impl Literals {
+    /// True if nobody wants anything.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.shared.is_empty()
+    }
+
     /// One more interest of a shard.
     pub fn add(&mut self, hash: u64, shard: u16, sid: SidHint) {
         let key = key_of(hash);

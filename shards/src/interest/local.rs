@@ -239,6 +239,13 @@ impl LocalInterest {
         Some(gone)
     }
 
+    /// True if nothing is left of what was ever added.
+    #[cfg(test)]
+    pub(super) fn is_forgotten(&self) -> bool {
+        let bare = |table: &AccountTable| table.literals.iter().all(HashTable::is_empty) && table.patterns.is_empty();
+        self.subscriptions.is_empty() && self.topics.is_empty() && self.accounts.iter().all(bare)
+    }
+
     fn changed(&mut self, key: InterestKey) {
         self.generation += 1;
         let version = &mut self.versions[slot(key.hash)];

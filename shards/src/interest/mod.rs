@@ -11,6 +11,8 @@ mod literals;
 pub mod local;
 mod paged;
 pub mod plan;
+#[cfg(test)]
+mod properties;
 pub mod ring;
 pub mod sid;
 pub mod trie;

@@ -4,7 +4,7 @@
 //! generations of the local table and of the directory. If one of them moved, the versions of the four slots that the subject depends on
 //! decide whether the plan is stale. The cache is a table of fixed size with one place for each hash; a subject gets a place when it is
 //! seen twice in a row there, so subjects that are never seen again (every reply to a request is one) cost neither an allocation nor
-//! somebody else's place. Nothing is ever swept.
+//! somebody else's place. Plans of too many targets in all give way one by one. Nothing is ever swept.
 
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ use crate::account::AccountId;
 use crate::lane::counts::GroupCounts;
 
 const PLACES: usize = 1 << 13;
+/// Targets that all kept plans have together, at most: a plan is as long as its subject is popular, so a number of plans is no bound.
+const KEPT_TARGETS: usize = 1 << 22;
 /// Most frame beginnings that a plan keeps.
 const HEADS: usize = 16;
 
@@ -111,6 +113,10 @@ impl Plan {
         self.run_head = None;
         self.groups.clear();
         self.shards.clear();
+    }
+
+    fn targets(&self) -> usize {
+        self.plain.len() + self.groups.iter().map(|group| group.local.len()).sum::<usize>()
     }
 
     fn group(&mut self, name: &Arc<[u8]>) -> Option<&mut PlanGroup> {
@@ -252,6 +258,8 @@ struct Cached {
     stamp: Stamp,
     generations: Generations,
     plan: Plan,
+    /// Targets that it was booked with.
+    targets: usize,
 }
 
 #[derive(Debug, Default)]
@@ -278,6 +286,11 @@ pub struct PlanCache {
     remote: Remote,
     /// Place of the subject that was looked up last.
     recent: usize,
+    /// Targets of all plans that are kept.
+    kept: usize,
+    most_kept: usize,
+    /// The place that gave way last.
+    hand: usize,
     /// Looks that found a plan.
     pub hits: u64,
     /// Looks that made a plan and did not keep it.
@@ -293,6 +306,9 @@ impl Default for PlanCache {
             scratch: Plan::default(),
             remote: Remote::default(),
             recent: 0,
+            kept: 0,
+            most_kept: KEPT_TARGETS,
+            hand: 0,
             hits: 0,
             misses: 0,
             refills: 0,
@@ -325,11 +341,52 @@ impl PlanCache {
                     cached.plan.fill(sources, subject, &cached.keys, remote);
                     cached.plan.finish(sources.local, subject);
                     cached.stamp = stamp;
+                    cached.generations = generations;
+                    let recent = *recent;
+                    return self.book(recent);
                 }
                 cached.generations = generations;
             }
         }
         Found::Kept(*recent)
+    }
+
+    /// Another bound than [`KEPT_TARGETS`].
+    #[cfg(test)]
+    pub(super) fn keep_at_most(&mut self, targets: usize) {
+        self.most_kept = targets;
+    }
+
+    /// Targets of all kept plans, counted anew.
+    #[cfg(test)]
+    pub(super) fn kept_targets(&self) -> usize {
+        let counted = self.places.iter().flat_map(|place| &place.cached).map(|cached| cached.plan.targets()).sum();
+        assert_eq!(self.kept, counted);
+        counted
+    }
+
+    /// Counts the targets of a plan that was just made, and lets others go if there are too many.
+    fn book(&mut self, place: usize) -> Found {
+        if let Some(cached) = &mut self.places[place].cached {
+            self.kept -= std::mem::replace(&mut cached.targets, cached.plan.targets());
+            self.kept += cached.targets;
+        }
+        for _ in 0..PLACES {
+            if self.kept <= self.most_kept {
+                break;
+            }
+            self.hand = (self.hand + 1) & (PLACES - 1);
+            if self.hand != place {
+                self.forget(self.hand);
+            }
+        }
+        Found::Kept(place)
+    }
+
+    fn forget(&mut self, place: usize) {
+        if let Some(gone) = self.places[place].cached.take() {
+            self.kept -= gone.targets;
+        }
     }
 
     /// What was found, as long as nothing else was looked up since.
@@ -380,10 +437,12 @@ impl PlanCache {
         plan.fill(sources, subject, &keys, &mut self.remote);
         plan.finish(sources.local, subject);
         place.candidate = 0;
-        let cached = Cached { account: sources.account, subject: subject.into(), keys, stamp, generations, plan };
-        place.cached = Some(Box::new(cached));
+        let account = sources.account;
+        let cached = Cached { account, subject: subject.into(), keys, stamp, generations, plan, targets: 0 };
         self.recent = hash as usize & (PLACES - 1);
-        Found::Kept(self.recent)
+        self.forget(self.recent);
+        self.places[self.recent].cached = Some(Box::new(cached));
+        self.book(self.recent)
     }
 }
 

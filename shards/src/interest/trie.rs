@@ -179,25 +179,26 @@ impl Trie {
             }
             parts.push(token);
         }
-        self.walk(ROOT, &parts, found);
-    }
-
-    fn walk(&self, node: usize, rest: &[&[u8]], found: &mut impl FnMut(u32)) {
-        let Some(node) = self.nodes.get(node) else { return };
-        let Some((token, rest)) = rest.split_first() else {
-            if node.here != NONE {
-                found(node.here);
+        // Nodes to visit and their depths; a stack of our own, because a subject may have more tokens than a thread's stack has room for.
+        let mut open: SmallVec<[(u32, usize); 16]> = SmallVec::new();
+        open.push((ROOT as u32, 0));
+        while let Some((node, depth)) = open.pop() {
+            let Some(node) = self.nodes.get(node as usize) else { continue };
+            let Some(token) = parts.get(depth) else {
+                if node.here != NONE {
+                    found(node.here);
+                }
+                continue;
+            };
+            if node.rest != NONE {
+                found(node.rest);
             }
-            return;
-        };
-        if node.rest != NONE {
-            found(node.rest);
-        }
-        if let Some(&child) = node.children.as_ref().and_then(|children| children.get(*token)) {
-            self.walk(child as usize, rest, found);
-        }
-        if node.star != NONE {
-            self.walk(node.star as usize, rest, found);
+            if node.star != NONE {
+                open.push((node.star, depth + 1));
+            }
+            if let Some(&child) = node.children.as_ref().and_then(|children| children.get(*token)) {
+                open.push((child, depth + 1));
+            }
         }
     }
 }
@@ -212,6 +213,18 @@ mod tests {
         trie.matches(subject, &mut |value| values.push(value));
         values.sort_unstable();
         values
+    }
+
+    #[test]
+    fn any_number_of_tokens_finds_room() {
+        let subject = b"a.".repeat(300_000);
+        let subject = &subject[..subject.len() - 1];
+        let pattern = [subject, b".*"].concat();
+        let mut trie = Trie::default();
+        trie.insert(&pattern, 7);
+        assert_eq!(found(&trie, &[subject, b".b"].concat()), [7]);
+        assert!(found(&trie, subject).is_empty());
+        assert_eq!(trie.remove(&pattern), Some(7));
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Core {
         for target in run {
             let Some(connection) = self.connections.get_mut(target.connection as usize) else { continue };
             let Some(subscription) = self.local.get_mut(target.subscription) else { continue };
-            if !self.receiving.accepts(connection, subscription, target, origin) {
+            if !self.receiving.accepts(connection, subscription, target, origin, 1) {
                 continue;
             }
             let stripped = message.header_len > 0 && !connection.flags.headers;
@@ -161,7 +161,7 @@ impl Core {
     ) -> bool {
         let Some(connection) = self.connections.get_mut(target.connection as usize) else { return false };
         let Some(subscription) = self.local.get_mut(target.subscription) else { return false };
-        if !self.receiving.accepts(connection, subscription, target, origin) {
+        if !self.receiving.accepts(connection, subscription, target, origin, 1) {
             return false;
         }
         let sid = subscription.sid.as_bytes();
@@ -262,7 +262,7 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
-    /// May this subscription have the message? If so, it counts as delivered.
+    /// May this subscription have the message, or so many at once if it has no limit? If so, they count as delivered.
     #[inline]
     pub fn accepts(
         &mut self,
@@ -270,6 +270,7 @@ impl Receiving {
         subscription: &mut Subscription,
         target: &Target,
         origin: Origin,
+        messages: u32,
     ) -> bool {
         if !origin.echo && origin.connection == connection.key && origin.shard == self.shard {
             return false;
@@ -278,7 +279,7 @@ impl Receiving {
             return false;
         }
         if self.drop_gated && connection.flags.gated {
-            self.dropped += 1;
+            self.dropped += u64::from(messages);
             return false;
         }
         if subscription.max > 0 {
@@ -289,7 +290,7 @@ impl Receiving {
                 self.expired.push(target.subscription);
             }
         }
-        subscription.delivered = subscription.delivered.saturating_add(1);
+        subscription.delivered = subscription.delivered.saturating_add(messages);
         true
     }
 }

@@ -83,7 +83,7 @@ pub struct Delivery {
     large_at: u32,
     queues_at: u32,
     /// Queue groups in which this shard has the chosen member.
-    pub(super) queues: u16,
+    pub(super) queues: u32,
     /// For the plain subscriptions, too?
     pub(super) plain: bool,
     /// The publisher wants to know if nobody gets it.
@@ -198,7 +198,7 @@ impl Deliveries {
             large: large as u32,
             large_at: large_at as u32,
             queues_at: queues_at as u32,
-            queues: to.queues.len() as u16,
+            queues: to.queues.len() as u32,
             plain: to.plain,
             answer: to.answer,
             hops: to.hops,
@@ -365,4 +365,104 @@ pub enum Mail {
     Deliveries(Deliveries),
     /// A small matter.
     Control(Control),
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    struct Case {
+        subject: Vec<u8>,
+        reply: Vec<u8>,
+        headers: Vec<u8>,
+        payload: Vec<u8>,
+        queues: Vec<Vec<u8>>,
+        large: bool,
+        flags: (bool, bool, bool),
+        number: u32,
+    }
+
+    fn case() -> impl Strategy<Value = Case> {
+        let bytes = |most| prop::collection::vec(any::<u8>(), 0..most);
+        let queues = prop::collection::vec(bytes(5), 0..4);
+        (bytes(20), bytes(9), bytes(9), bytes(200), queues, any::<bool>(), any::<(bool, bool, bool)>(), any::<u32>())
+            .prop_map(|(subject, reply, headers, payload, queues, large, flags, number)| Case {
+                subject,
+                reply,
+                headers,
+                payload,
+                queues,
+                large,
+                flags,
+                number,
+            })
+    }
+
+    impl Case {
+        fn tail(&self) -> Vec<u8> {
+            let mut tail = self.reply.clone();
+            tail.extend_from_slice(b" 1\r\n");
+            tail.extend([&self.headers[..], &self.payload, b"\r\n"].concat());
+            tail
+        }
+
+        fn origin(&self) -> Origin {
+            let connection = Key { index: self.number, generation: !self.number };
+            Origin { shard: self.number as u16, connection, echo: self.flags.2 }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(cases in prop::collection::vec(case(), 0..20)) {
+            let mut batch = Deliveries::default();
+            // The second time in used buffers.
+            for _ in 0..2 {
+                batch.clear();
+                prop_assert!(batch.is_empty() && batch.weight() == 0);
+                for case in &cases {
+                    let tail = case.tail();
+                    let (plain, answer, _) = case.flags;
+                    let queues: Vec<Arc<[u8]>> = case.queues.iter().map(|name| name[..].into()).collect();
+                    let data = Arc::new([b"before", &tail[..]].concat());
+                    let message = Message {
+                        account: AccountId(case.number),
+                        subject: &case.subject,
+                        tail: &tail,
+                        reply_len: case.reply.len(),
+                        header_len: case.headers.len(),
+                        body_len: case.headers.len() + case.payload.len(),
+                        wide: None,
+                        large: case.large.then_some((&data, 6)),
+                    };
+                    batch.push(&message, case.origin(), Addressing { plain, queues: &queues, answer, hops: 3 });
+                }
+                prop_assert_eq!(batch.entries().len(), cases.len());
+                for (entry, case) in batch.entries().iter().zip(&cases) {
+                    let message = batch.message(entry).expect("whole");
+                    prop_assert_eq!((message.subject, message.tail), (&case.subject[..], &case.tail()[..]));
+                    prop_assert_eq!(message.reply().unwrap_or_default(), &case.reply[..]);
+                    prop_assert_eq!(message.payload(), &case.payload[..]);
+                    prop_assert_eq!(message.account, AccountId(case.number));
+                    prop_assert_eq!(entry.origin, case.origin());
+                    prop_assert_eq!((entry.plain, entry.answer, entry.hops), (case.flags.0, case.flags.1, 3));
+                    let queues: Vec<&[u8]> = batch.queue_names(entry).collect();
+                    prop_assert_eq!(queues, case.queues.iter().map(|name| &name[..]).collect::<Vec<_>>());
+                    prop_assert_eq!(message.large.is_some(), case.large);
+                    if let Some((data, offset)) = message.large {
+                        prop_assert_eq!(&data[offset..], message.tail);
+                    }
+                    if let Some(wide) = message.wide {
+                        let alike = message.tail.len().min(WIDE);
+                        prop_assert_eq!(&wide[..alike], &message.tail[..alike]);
+                    }
+                }
+                let kept: usize = cases.iter().map(|case| case.subject.len() + case.tail().len()).sum();
+                prop_assert!(batch.weight() >= kept as u64);
+            }
+        }
+    }
 }

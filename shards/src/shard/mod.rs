@@ -22,6 +22,8 @@ mod pressure;
 mod runs;
 mod session;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 pub mod timers;
 mod trace;
 mod user_info;
@@ -36,7 +38,7 @@ use self::delivery::Receiving;
 use self::mail::{Control, Deliveries, Lengths, Mail};
 pub use self::outbox::{Outbox, Pressure};
 use self::runs::Run;
-use self::timers::{Timer, Timers};
+use self::timers::Timers;
 use crate::account::AccountId;
 use crate::config::{Auth, Config};
 use crate::connection::{BufferPool, CloseReason, Closing, Connection, Key, Pause};
@@ -200,6 +202,8 @@ impl Shard {
             return Filled::Paused;
         }
         let result = match &mut connection.input.large {
+            // It was complete, and then a pause came.
+            Some((buffer, needed)) if buffer.len() >= *needed => return Filled::More,
             Some((buffer, needed)) => {
                 let from = buffer.len();
                 let wanted = (*needed - from).min(LARGE_READ_BYTES);
@@ -256,6 +260,8 @@ impl Shard {
     /// Acts on what [`fill`](Self::fill) got.
     pub fn act(&mut self, key: Key) {
         if let Some(connection) = self.core.connection(key)
+            // Mail that came since may have paused it.
+            && connection.pause.is_none()
             && let Some((buffer, needed)) = connection.input.large.take()
         {
             if buffer.len() < needed {
@@ -476,7 +482,6 @@ impl Core {
 
     /// Lets a connection end; its interest ends at once.
     fn close(&mut self, key: Key, closing: Closing) {
-        let now = self.now;
         let Some(connection) = self.connection(key) else { return };
         match connection.closing {
             Some(Closing::Now(_)) => return,
@@ -494,8 +499,6 @@ impl Core {
         {
             mark_dirty(&mut self.dirty, connection);
         }
-        let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
-        self.timers.set(deadline, key, Timer::Write);
         self.closing.push(key);
         if let Some(connection) = self.connections.get_mut(key.index as usize) {
             connection.input = Default::default();

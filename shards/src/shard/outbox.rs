@@ -122,3 +122,90 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::mail::{Addressing, Message, Origin};
+    use super::*;
+    use crate::account::GLOBAL;
+    use crate::connection::Key;
+
+    const PUBLISHER: Key = Key { index: 1, generation: 2 };
+
+    fn push(outbox: &mut Outbox, target: u16, payload: usize) {
+        let tail = vec![b'x'; payload];
+        let message = Message {
+            account: GLOBAL,
+            subject: b"a",
+            tail: &tail,
+            reply_len: 0,
+            header_len: 0,
+            body_len: payload,
+            wide: None,
+            large: None,
+        };
+        let origin = Origin { shard: 0, connection: PUBLISHER, echo: true };
+        let to = Addressing { plain: true, queues: &[], answer: false, hops: 0 };
+        outbox.batch(target).expect("a shard").push(&message, origin, to);
+    }
+
+    fn drained(outbox: &mut Outbox) -> Vec<(usize, u64, Mail)> {
+        let mut mail = Vec::new();
+        outbox.drain(|target, bytes, what| mail.push((target, bytes, what)));
+        mail
+    }
+
+    #[test]
+    fn one_parcel_for_each_target_and_nothing_twice() {
+        let mut outbox = Outbox::new(3);
+        for _ in 0..5 {
+            assert!(outbox.is_empty());
+            push(&mut outbox, 2, 10);
+            push(&mut outbox, 0, 10);
+            push(&mut outbox, 2, 20);
+            let mail = drained(&mut outbox);
+            let counts: Vec<(usize, usize)> = mail
+                .iter()
+                .map(|(target, bytes, what)| {
+                    let Mail::Deliveries(batch) = what else { panic!("{what:?}") };
+                    assert_eq!(*bytes, batch.weight());
+                    (*target, batch.entries().len())
+                })
+                .collect();
+            assert_eq!(counts, [(2, 2), (0, 1)]);
+            for (.., what) in mail {
+                if let Mail::Deliveries(batch) = what {
+                    outbox.recycle(batch);
+                }
+            }
+        }
+        assert!(outbox.batch(3).is_none());
+    }
+
+    #[test]
+    fn pressure_by_bytes_and_by_credit() {
+        let mut outbox = Outbox::new(2);
+        push(&mut outbox, 1, TURN_BYTES as usize / 2);
+        assert_eq!(outbox.pressure(1), None);
+        push(&mut outbox, 1, TURN_BYTES as usize / 2);
+        assert_eq!((outbox.pressure(0), outbox.pressure(1)), (None, Some(Pressure::Turn)));
+        outbox.set_exhausted(1, true);
+        assert_eq!(outbox.pressure(1), Some(Pressure::Credit(1)), "which lasts longer");
+        drained(&mut outbox);
+        assert_eq!(outbox.pressure(1), Some(Pressure::Credit(1)));
+        outbox.set_exhausted(1, false);
+        assert_eq!(outbox.pressure(1), None);
+    }
+
+    #[test]
+    fn a_publisher_is_stalled_once_a_turn() {
+        let mut outbox = Outbox::new(2);
+        let stall = |milliseconds| Control::Stall { publisher: PUBLISHER, milliseconds, slow: 7 };
+        outbox.control_once(1, stall(2));
+        outbox.control_once(1, stall(5));
+        outbox.control_once(0, stall(2));
+        assert_eq!(drained(&mut outbox).len(), 2);
+        outbox.control_once(1, stall(2));
+        assert_eq!(drained(&mut outbox).len(), 1);
+    }
+}

@@ -31,7 +31,11 @@ impl Core {
         connection.pause = Some(pause);
         self.disturbed = true;
         match pause {
-            Pause::Turn => self.waiting_for_turn.push(key),
+            Pause::Turn => {
+                // What there is leaves now; else each further publisher would add a read's worth to it.
+                self.wants_flush = true;
+                self.waiting_for_turn.push(key);
+            }
             Pause::Credit { target } => self.waiting_for_credit.push((target, key)),
             Pause::Stall { .. } | Pause::Verification => {}
         }
@@ -60,6 +64,7 @@ impl Core {
         if connection.stalled >= STALL_BUDGET_MS || connection.closing.is_some() || connection.pause.is_some() {
             return;
         }
+        let milliseconds = milliseconds.min(STALL_BUDGET_MS - connection.stalled);
         connection.stalled += milliseconds;
         log::debug!("{} - Producer stalled for {milliseconds}ms, cid:{slow} is behind", connection.label());
         let until = now + milliseconds;
@@ -168,8 +173,11 @@ impl Core {
                     }
                     state => {
                         *state = Some(Blocked { since: now, batch: pending, progress: false });
-                        let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
-                        self.timers.set(deadline, key, Timer::Write);
+                        // One alarm for a connection: a later batch is found by the one that is set.
+                        if !std::mem::replace(&mut connection.flags.write_alarm, true) {
+                            let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
+                            self.timers.set(deadline, key, Timer::Write);
+                        }
                     }
                 }
             }

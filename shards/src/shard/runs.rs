@@ -115,15 +115,13 @@ impl Core {
 
     /// Hands frames in the arena to subscriptions that all get the same bytes.
     fn deliver_frames(&mut self, targets: &[Target], frames: Range<usize>, sent: Traffic, origin: Origin) {
+        let messages = u32::try_from(sent.messages).unwrap_or(u32::MAX);
         for target in targets {
             let Some(connection) = self.connections.get_mut(target.connection as usize) else { continue };
             let Some(subscription) = self.local.get_mut(target.subscription) else { continue };
-            if !self.receiving.accepts(connection, subscription, target, origin) {
+            if !self.receiving.accepts(connection, subscription, target, origin, messages) {
                 continue;
             }
-            // One was counted when it was accepted.
-            let others = u32::try_from(sent.messages).unwrap_or(u32::MAX).saturating_sub(1);
-            subscription.delivered = subscription.delivered.saturating_add(others);
             connection.out.append_arena(&mut self.pool, &self.arena, frames.clone());
             connection.sent.messages += sent.messages;
             connection.sent.bytes += sent.bytes;

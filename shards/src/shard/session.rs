@@ -264,9 +264,11 @@ impl Core {
         let deadline_ms = deadline.as_millis() as u64;
         let retry = self.config.limits.write_timeout_retry;
         let Some(connection) = self.connection(key) else { return };
+        connection.flags.write_alarm = false;
         let Some(blocked) = connection.blocked else { return };
         let waited = now.saturating_sub(blocked.since);
         if waited < deadline_ms {
+            connection.flags.write_alarm = true;
             self.timers.set(blocked.since + deadline_ms, key, Timer::Write);
             return;
         }
@@ -278,6 +280,7 @@ impl Core {
         let keep = retry && blocked.progress;
         if keep {
             connection.blocked = Some(Blocked { since: now, progress: false, ..blocked });
+            connection.flags.write_alarm = true;
         }
         if connection.flags.admitted {
             log::info!(

@@ -35,6 +35,12 @@ impl Timers {
         self.heap.peek().map(|Reverse((at, ..))| *at)
     }
 
+    /// How many wait to fire.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.heap.len()
+    }
+
     /// One that is due.
     pub fn pop(&mut self, now: u64) -> Option<(Key, Timer)> {
         if self.next()? > now {
@@ -42,5 +48,38 @@ impl Timers {
         }
         let Reverse((_, index, generation, timer)) = self.heap.pop()?;
         Some((Key { index, generation }, timer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn each_fires_once_in_order_and_never_early(times in prop::collection::vec(0u64..50, 0..60), step in 1u64..20) {
+            let mut timers = Timers::default();
+            for (number, &at) in times.iter().enumerate() {
+                timers.set(at, Key { index: number as u32, generation: at as u32 }, Timer::Write);
+            }
+            prop_assert_eq!(timers.next(), times.iter().min().copied());
+            let mut fired = Vec::new();
+            for now in (0..70).step_by(step as usize) {
+                let before = fired.len();
+                while let Some((key, timer)) = timers.pop(now) {
+                    prop_assert_eq!(timer, Timer::Write);
+                    prop_assert!(u64::from(key.generation) <= now && u64::from(key.generation) + step > now);
+                    fired.push(key.index);
+                }
+                let at = |index: &u32| times[*index as usize];
+                prop_assert!(fired[before..].iter().map(at).is_sorted());
+            }
+            fired.sort_unstable();
+            let due = (0..70).step_by(step as usize).last().unwrap_or(0);
+            let expected: Vec<u32> = (0..times.len() as u32).filter(|index| times[*index as usize] <= due).collect();
+            prop_assert_eq!(fired, expected);
+        }
     }
 }
