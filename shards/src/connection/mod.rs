@@ -5,18 +5,17 @@
 pub mod out;
 pub mod pool;
 mod reason;
+mod sids;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-
 pub use self::out::{Flushed, OutBuffer};
 pub use self::pool::BufferPool;
 pub use self::reason::CloseReason;
+pub use self::sids::Sids;
 use crate::account::{self, AccountId};
-use crate::interest::{LocalInterest, SubId};
 use crate::protocol::client::ClientParser;
 use crate::protocol::connect::ConnectOptions;
 
@@ -117,7 +116,7 @@ pub struct Connection {
     /// Bytes not written.
     pub out: OutBuffer,
     /// Its subscriptions, found by sid.
-    pub subscriptions: HashTable<SubId>,
+    pub subscriptions: Sids,
     /// Messages from the client.
     pub received: Traffic,
     /// Messages to the client.
@@ -155,10 +154,12 @@ pub struct Flags {
     pub first_pong: bool,
     /// In the shard's list of connections with something to write.
     pub dirty: bool,
-    /// A timer is set for its blocked write.
-    pub write_alarm: bool,
     /// More than three quarters of `max_pending` wait.
     pub gated: bool,
+    /// Its socket is gone; it is here until its subscriptions are.
+    pub gone: bool,
+    /// A timer will look at its writes.
+    pub watched: bool,
     /// The far end sends no more.
     pub end_of_input: bool,
     /// The control line of the publish that is incomplete was traced and checked already.
@@ -188,7 +189,7 @@ impl Connection {
             parser: ClientParser::new(),
             input: Input::default(),
             out: OutBuffer::default(),
-            subscriptions: HashTable::new(),
+            subscriptions: Sids::default(),
             received: Traffic::default(),
             sent: Traffic::default(),
             pause: None,
@@ -201,12 +202,6 @@ impl Connection {
             stalled: 0,
             flags: Flags { admitted: open, spoke: open, echo: true, verbose: true, pedantic: true, ..Flags::default() },
         }
-    }
-
-    /// The subscription of that name.
-    pub fn subscription(&self, local: &LocalInterest, hash: u64, sid: &[u8]) -> Option<SubId> {
-        let is_it = |id: &SubId| local.get(*id).is_some_and(|subscription| subscription.sid.as_bytes() == sid);
-        self.subscriptions.find(hash, is_it).copied()
     }
 
     /// Books a message of so many bytes to the client; answers how many bytes wait for it.

@@ -38,6 +38,7 @@ use self::delivery::Receiving;
 use self::mail::{Control, Deliveries, Lengths, Mail};
 pub use self::outbox::{Outbox, Pressure};
 use self::runs::Run;
+use self::subscriptions::Leaving;
 use self::timers::Timers;
 use crate::account::AccountId;
 use crate::config::{Auth, Config};
@@ -77,6 +78,7 @@ pub(crate) struct Core {
     timers: Timers,
     dirty: Vec<Key>,
     closing: Vec<Key>,
+    leaving: Vec<Leaving>,
     resumed: Vec<Key>,
     waiting_for_turn: Vec<Key>,
     waiting_for_credit: Vec<(u16, Key)>,
@@ -158,6 +160,7 @@ impl Shard {
             timers: Timers::default(),
             dirty: Vec::new(),
             closing: Vec::new(),
+            leaving: Vec::new(),
             resumed: Vec::new(),
             waiting_for_turn: Vec::new(),
             waiting_for_credit: Vec::new(),
@@ -187,6 +190,9 @@ impl Shard {
     pub fn begin_turn(&mut self, now: u64) {
         self.core.now = now;
         self.core.resume_those_of_the_last_turn();
+        if !self.core.leaving.is_empty() {
+            self.core.end_some_subscriptions();
+        }
     }
 
     /// A connection came. `refused`: there are too many. Says INFO.
@@ -367,9 +373,10 @@ impl Shard {
         core.waiting_for_credit = waiting;
     }
 
-    /// Is somebody about to go on? Then the next turn should not wait for anything.
+    /// Is somebody about to go on, or work left over? Then the next turn should not wait for anything.
     pub fn is_busy(&self) -> bool {
-        !self.core.resumed.is_empty() || !self.core.waiting_for_turn.is_empty()
+        let core = &self.core;
+        !core.resumed.is_empty() || !core.waiting_for_turn.is_empty() || !core.leaving.is_empty()
     }
 
     /// Connections that may go on reading or have input left to act on.
@@ -418,10 +425,12 @@ impl Shard {
 
     /// Forgets a connection whose socket is gone.
     pub fn remove(&mut self, key: Key) {
-        if self.core.connection(key).is_some()
-            && let Some(mut connection) = self.core.connections.try_remove(key.index as usize)
-        {
-            connection.out.clear(&mut self.core.pool);
+        if self.core.leaving.iter().any(|leaving| leaving.key == key) {
+            if let Some(connection) = self.core.connection(key) {
+                connection.flags.gone = true;
+            }
+        } else {
+            self.core.forget(key);
         }
     }
 
@@ -505,8 +514,16 @@ impl Core {
             connection.pause = None;
             log::debug!("{} - Client connection closed: {}", connection.label(), closing.reason());
         }
-        self.drop_subscriptions(key);
+        self.leave(key);
         self.release_stalled_by(key);
+    }
+
+    fn forget(&mut self, key: Key) {
+        if self.connection(key).is_some()
+            && let Some(mut connection) = self.connections.try_remove(key.index as usize)
+        {
+            connection.out.clear(&mut self.pool);
+        }
     }
 
     fn close_all(&mut self, reason: CloseReason) {

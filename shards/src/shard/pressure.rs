@@ -173,11 +173,7 @@ impl Core {
                     }
                     state => {
                         *state = Some(Blocked { since: now, batch: pending, progress: false });
-                        // One alarm for a connection: a later batch is found by the one that is set.
-                        if !std::mem::replace(&mut connection.flags.write_alarm, true) {
-                            let deadline = now + self.config.limits.write_deadline.as_millis() as u64;
-                            self.timers.set(deadline, key, Timer::Write);
-                        }
+                        self.watch_writes(key);
                     }
                 }
             }
@@ -186,7 +182,11 @@ impl Core {
                 return;
             }
         }
-        if connection.flags.gated && connection.out.pending() <= self.gate {
+        let gate = self.gate;
+        if let Some(connection) = self.connection(key)
+            && connection.flags.gated
+            && connection.out.pending() <= gate
+        {
             connection.flags.gated = false;
             self.release_stalled_by(key);
         }

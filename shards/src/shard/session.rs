@@ -259,29 +259,36 @@ impl Core {
         self.timers.set(now + interval, key, Timer::Ping(epoch));
     }
 
+    /// Sees to it that a blocked write is looked at when its time is over. One timer a connection is enough, however often it blocks.
+    pub(super) fn watch_writes(&mut self, key: Key) {
+        let deadline = self.config.limits.write_deadline.as_millis() as u64;
+        let Some(connection) = self.connection(key) else { return };
+        if !std::mem::replace(&mut connection.flags.watched, true) {
+            let since = connection.blocked.map_or(self.now, |blocked| blocked.since);
+            self.timers.set(since + deadline, key, Timer::Write);
+        }
+    }
+
     fn write_timer(&mut self, key: Key) {
         let (now, deadline) = (self.now, self.config.limits.write_deadline);
-        let deadline_ms = deadline.as_millis() as u64;
         let retry = self.config.limits.write_timeout_retry;
         let Some(connection) = self.connection(key) else { return };
-        connection.flags.write_alarm = false;
+        connection.flags.watched = false;
         let Some(blocked) = connection.blocked else { return };
-        let waited = now.saturating_sub(blocked.since);
-        if waited < deadline_ms {
-            connection.flags.write_alarm = true;
-            self.timers.set(blocked.since + deadline_ms, key, Timer::Write);
+        if now.saturating_sub(blocked.since) < deadline.as_millis() as u64 {
+            self.watch_writes(key);
             return;
         }
-        if connection.closing.is_some() {
+        if let Some(closing) = connection.closing {
             // Its last words were not wanted.
-            connection.closing = connection.closing.map(|closing| Closing::Now(closing.reason()));
+            connection.closing = Some(Closing::Now(closing.reason()));
             return;
         }
         let keep = retry && blocked.progress;
         if keep {
             connection.blocked = Some(Blocked { since: now, progress: false, ..blocked });
-            connection.flags.write_alarm = true;
         }
+        // Who has not logged in yet is no consumer.
         if connection.flags.admitted {
             log::info!(
                 "{} - Slow Consumer Detected: WriteDeadline of {} exceeded with {} chunks of {} total bytes.",
@@ -293,7 +300,7 @@ impl Core {
             self.counters.slow_consumers += 1;
         }
         if keep {
-            self.timers.set(now + deadline_ms, key, Timer::Write);
+            self.watch_writes(key);
         } else {
             self.close(key, Closing::Now(CloseReason::SlowConsumerWriteDeadline));
         }

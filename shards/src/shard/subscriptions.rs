@@ -12,6 +12,17 @@ const RESERVED_QUEUE: &[u8] = b"_sys_";
 /// A line that any client can cause at will is logged once in so long, in milliseconds.
 const COMPLAINT_INTERVAL_MS: u64 = 1000;
 
+/// Subscriptions of closed connections that are ended in one turn.
+const ENDED_IN_A_TURN: usize = 4096;
+
+/// A closed connection's subscriptions that are still to be ended.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub key: Key,
+    account: AccountId,
+    ids: Vec<SubId>,
+}
+
 impl Core {
     /// `SUB`
     pub(super) fn subscribe(&mut self, key: Key, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
@@ -39,7 +50,7 @@ impl Core {
             self.too_many_subscriptions(key);
             return;
         }
-        if connection.subscription(&self.local, hash, sid).is_none() {
+        if connection.subscriptions.find(&self.local, hash, sid).is_none() {
             if !subject::is_valid_subscription(subject) {
                 self.tell_error(key, "Invalid Subject");
                 return;
@@ -47,11 +58,7 @@ impl Core {
             let account = connection.account;
             let new = NewSubscription { account, connection: key.index, subject, queue, sid };
             let id = self.local.subscribe(new);
-            let (local, hasher) = (&self.local, &self.hasher);
-            let rehash = |id: &SubId| {
-                local.get(*id).map_or(0, |subscription| hasher.hash(account::GLOBAL, subscription.sid.as_bytes()))
-            };
-            connection.subscriptions.insert_unique(hash, id, rehash);
+            connection.subscriptions.insert(hash, id);
         }
         self.ok_if_verbose(key);
     }
@@ -75,7 +82,7 @@ impl Core {
         let hash = self.hash_sid(sid);
         let connection = self.connections.get(key.index as usize);
         let Some(connection) = connection else { return };
-        let (account, id) = (connection.account, connection.subscription(&self.local, hash, sid));
+        let (account, id) = (connection.account, connection.subscriptions.find(&self.local, hash, sid));
         self.ok_if_verbose(key);
         let Some(id) = id else { return };
         let delivered = self.local.get(id).map_or(0, |subscription| u64::from(subscription.delivered));
@@ -92,15 +99,7 @@ impl Core {
         let hash = self.hash_sid(subscription.sid.as_bytes());
         let Some(connection) = self.connection(key) else { return };
         let account = connection.account;
-        if let Ok(entry) = connection.subscriptions.find_entry(hash, |found| *found == id) {
-            entry.remove();
-        }
-        // A connection that once had a hundred thousand inboxes need not pay for them for ever.
-        if connection.subscriptions.capacity() > 1024
-            && connection.subscriptions.capacity() / 8 > connection.subscriptions.len()
-        {
-            self.shrink_subscriptions(key);
-        }
+        connection.subscriptions.remove(hash, id);
         self.end_subscription(key, account, id);
     }
 
@@ -108,8 +107,37 @@ impl Core {
     pub(super) fn drop_subscriptions(&mut self, key: Key) {
         let Some(connection) = self.connection(key) else { return };
         let account = connection.account;
-        for id in std::mem::take(&mut connection.subscriptions) {
+        for id in connection.subscriptions.take() {
             self.end_subscription(key, account, id);
+        }
+    }
+
+    /// Ends all subscriptions of a connection that is being closed: at once if they are few, else some in each turn, so that nobody
+    /// waits while a million of them go. The connection accepts no message in the meantime.
+    pub(super) fn leave(&mut self, key: Key) {
+        let Some(connection) = self.connection(key) else { return };
+        let (account, ids) = (connection.account, connection.subscriptions.take());
+        self.leaving.push(Leaving { key, account, ids });
+        self.end_some_subscriptions();
+    }
+
+    /// Goes on with connections that have many subscriptions to end.
+    pub(super) fn end_some_subscriptions(&mut self) {
+        let mut left = ENDED_IN_A_TURN;
+        while let Some(mut leaving) = self.leaving.pop() {
+            while left > 0
+                && let Some(id) = leaving.ids.pop()
+            {
+                left -= 1;
+                self.end_subscription(leaving.key, leaving.account, id);
+            }
+            if !leaving.ids.is_empty() {
+                self.leaving.push(leaving);
+                return;
+            }
+            if self.connection(leaving.key).is_some_and(|connection| connection.flags.gone) {
+                self.forget(leaving.key);
+            }
         }
     }
 
@@ -122,14 +150,5 @@ impl Core {
             let sid = String::from_utf8_lossy(gone.sid.as_bytes());
             self.trace_line(key, "<->", &format!("DELSUB {sid}"));
         }
-    }
-
-    fn shrink_subscriptions(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
-        let (local, hasher) = (&self.local, &self.hasher);
-        let keep = connection.subscriptions.len() * 2;
-        connection.subscriptions.shrink_to(keep, |id| {
-            local.get(*id).map_or(0, |subscription| hasher.hash(account::GLOBAL, subscription.sid.as_bytes()))
-        });
     }
 }
