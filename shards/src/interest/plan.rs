@@ -39,6 +39,7 @@ pub struct Target {
 #[derive(Clone, Debug)]
 pub struct Head {
     bytes: [u8; HEAD_BYTES + 1],
+    subject_end: usize,
     len: usize,
 }
 
@@ -55,7 +56,13 @@ impl Head {
             here.copy_from_slice(part);
             place = behind;
         }
-        Some(Head { bytes, len })
+        Some(Head { bytes, subject_end: b"HMSG ".len() + subject.len(), len })
+    }
+
+    /// Is it for this subject?
+    #[inline]
+    pub fn is_for(&self, subject: &[u8]) -> bool {
+        self.bytes.get(b"HMSG ".len()..self.subject_end).is_some_and(|own| same_bytes(own, subject))
     }
 
     /// The same as bytes, with `MSG`.
@@ -102,6 +109,8 @@ pub struct Plan {
     pub alike: bool,
     /// With what the frames of a run of messages begin, if there may be one: plain subscriptions only, and those of this shard alike.
     pub run_head: Option<Head>,
+    /// When it was last seen to be true.
+    pub generations: Generations,
     remote_sid: SidHint,
 }
 
@@ -236,15 +245,16 @@ impl Stamp {
 }
 
 /// Neither table has changed while these are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Generations {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generations {
     local: u64,
     directory: u64,
 }
 
 impl Generations {
+    /// As they are now.
     #[inline]
-    fn of(sources: &Sources<'_>) -> Self {
+    pub fn of(sources: &Sources<'_>) -> Self {
         let directory = if sources.directory.is_alone() { 0 } else { sources.directory.versions().generation() };
         Generations { local: sources.local.generation(), directory }
     }
@@ -256,7 +266,6 @@ struct Cached {
     subject: Box<[u8]>,
     keys: SubjectKeys,
     stamp: Stamp,
-    generations: Generations,
     plan: Plan,
     /// Targets that it was booked with.
     targets: usize,
@@ -334,18 +343,18 @@ impl PlanCache {
         let PlanCache { places, remote, hits, refills, recent, .. } = self;
         if let Some(cached) = &mut places[*recent].cached {
             *hits += 1;
-            if cached.generations != generations {
+            if cached.plan.generations != generations {
                 let stamp = Stamp::of(sources, &cached.keys);
                 if stamp != cached.stamp {
                     *refills += 1;
                     cached.plan.fill(sources, subject, &cached.keys, remote);
                     cached.plan.finish(sources.local, subject);
                     cached.stamp = stamp;
-                    cached.generations = generations;
+                    cached.plan.generations = generations;
                     let recent = *recent;
                     return self.book(recent);
                 }
-                cached.generations = generations;
+                cached.plan.generations = generations;
             }
         }
         Found::Kept(*recent)
@@ -403,16 +412,6 @@ impl PlanCache {
         self.places[place].cached.as_ref().map(|cached| (&*cached.subject, &cached.plan))
     }
 
-    /// Is what was found at this place still the whole truth, and for this subject?
-    #[inline]
-    pub fn continues(&self, place: usize, sources: &Sources<'_>, subject: &[u8]) -> bool {
-        self.places[place].cached.as_ref().is_some_and(|cached| {
-            same_bytes(&cached.subject, subject)
-                && cached.account == sources.account
-                && cached.generations == Generations::of(sources)
-        })
-    }
-
     #[inline]
     fn is_at(&self, place: usize, account: AccountId, subject: &[u8]) -> bool {
         self.places[place]
@@ -436,9 +435,10 @@ impl PlanCache {
         let mut plan = Plan::default();
         plan.fill(sources, subject, &keys, &mut self.remote);
         plan.finish(sources.local, subject);
+        plan.generations = generations;
         place.candidate = 0;
         let account = sources.account;
-        let cached = Cached { account, subject: subject.into(), keys, stamp, generations, plan, targets: 0 };
+        let cached = Cached { account, subject: subject.into(), keys, stamp, plan, targets: 0 };
         self.recent = hash as usize & (PLACES - 1);
         self.forget(self.recent);
         self.places[self.recent].cached = Some(Box::new(cached));
@@ -456,6 +456,9 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
         (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) => {
             a_first == b_first && a_last == b_last && (a.len() <= 16 || a == b)
         }
-        _ => a.iter().zip(b).all(|(a, b)| a == b),
+        _ => match (a.first_chunk::<4>(), b.first_chunk::<4>(), a.last_chunk::<4>(), b.last_chunk::<4>()) {
+            (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) => a_first == b_first && a_last == b_last,
+            _ => a.iter().zip(b).all(|(a, b)| a == b),
+        },
     }
 }

@@ -6,6 +6,7 @@ use super::{Core, LARGE_OPERATION, Shard, user_info};
 use crate::account::AccountId;
 use crate::connection::{CloseReason, Closing, Key, Large, Traffic};
 use crate::interest::Sources;
+use crate::interest::plan::Generations;
 use crate::protocol::client::{ClientOp, ControlLine, ParseError, ParserLimits, Publish, Step};
 use crate::protocol::connect::validate_info;
 use crate::subject;
@@ -124,16 +125,14 @@ impl Shard {
             && publish.header_len == 0
             && let Some(tail) = publish.tail
             && publish.reply.is_none_or(|reply| !publisher.no_responders && !is_reserved_reply(reply))
-            && run.origin == publisher.origin
-            && self.cache.continues(
-                run.place,
-                &Sources {
+            && run.goes_on(
+                publish.subject,
+                Generations::of(&Sources {
                     local: &self.core.local,
                     directory: &self.core.directory,
                     account: publisher.account,
                     shard: usize::from(self.core.id),
-                },
-                publish.subject,
+                }),
             )
         {
             let wide = operation.get(end.saturating_sub(tail.len())..).and_then(<[u8]>::first_chunk);

@@ -10,7 +10,7 @@ use super::mail::{Lengths, Message, Origin, RunOfFrames, WIDE, append_tail};
 use super::{Core, Shard, mark_dirty};
 use crate::account::AccountId;
 use crate::connection::Traffic;
-use crate::interest::plan::{HEAD_BYTES, Head};
+use crate::interest::plan::{Generations, HEAD_BYTES, Head};
 use crate::interest::{Found, Plan, Target};
 
 /// Consecutive messages of one publisher on one subject to plain subscriptions that get the same bytes. Their frames lie one after the
@@ -22,6 +22,8 @@ pub(super) struct Run {
     /// Where the plan is.
     pub place: usize,
     account: AccountId,
+    /// It is true as long as these are.
+    generations: Generations,
     head: Head,
     /// Where its frames begin in the arena.
     start: usize,
@@ -32,6 +34,12 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Does the publisher's next message, on this subject, belong to it? A run ends before its publisher's bytes do.
+    #[inline]
+    pub fn goes_on(&self, subject: &[u8], now: Generations) -> bool {
+        self.generations == now && self.head.is_for(subject)
+    }
+
     /// One more message.
     #[inline]
     pub fn append(&mut self, arena: &mut Vec<u8>, tail: &[u8], wide: Option<&[u8; WIDE]>, body_len: usize) {
@@ -102,6 +110,7 @@ impl Core {
             origin,
             place,
             account: message.account,
+            generations: plan.generations,
             head: head.clone(),
             start: self.arena.len(),
             sent: Traffic::default(),
