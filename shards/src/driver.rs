@@ -296,7 +296,13 @@ impl Driver {
         while let Some(incoming) = self.endpoint.receive() {
             match incoming.payload {
                 Freight::Mail(Mail::Control(Control::Shutdown)) => self.shut_down(),
-                Freight::Mail(mail) => self.shard.receive(incoming.from, mail),
+                Freight::Mail(mail) => {
+                    self.shard.receive(incoming.from, mail);
+                    while self.shard.is_receiving() {
+                        self.finish_turn();
+                        self.shard.go_on();
+                    }
+                }
                 Freight::Connection(arrival) => self.open(arrival),
             }
             if incoming.bytes > 0 {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::mail::{Addressing, Control, Deliveries, Delivery, Message, Origin, append_tail};
 use super::{Core, Shard, mark_dirty, user_info};
 use crate::account::AccountId;
-use crate::connection::{Connection, Key};
+use crate::connection::{Connection, Key, Pause};
 use crate::interest::plan::{Head, PlanGroup};
 use crate::interest::{Plan, SubId, Subscription, Target};
 use crate::protocol::frame;
@@ -86,6 +86,9 @@ impl Core {
             let reply = message.reply().unwrap_or_default();
             self.no_responders(origin.connection, message.account, message.subject, reply);
         }
+        if self.is_full() {
+            self.pressure.get_or_insert(Pause::Turn);
+        }
     }
 
     fn wants_answer(&mut self, message: &Message<'_>, origin: Origin) -> bool {
@@ -108,6 +111,9 @@ impl Core {
     pub(super) fn deliver_plain(&mut self, plan: &Plan, message: &Message<'_>, origin: Origin) -> bool {
         if let [target] = &plan.plain[..] {
             return self.deliver_copy(target, plan.heads.first(), message, origin);
+        }
+        if message.large.is_none() {
+            self.copied += plan.plain.len() * message.tail.len();
         }
         let mut reached = false;
         let mut at = 0;

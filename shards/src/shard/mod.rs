@@ -55,6 +55,8 @@ const LARGE_OPERATION: usize = 32 * 1024;
 const LARGE_READ_BYTES: usize = 256 * 1024;
 /// Frames that many connections get alike, gathered in one turn, before the turn should end.
 const ARENA_BYTES: usize = 1024 * 1024;
+/// Bytes copied into out-buffers in one turn before it should end: a read's worth of messages for ten thousand subscribers is half a gigabyte.
+const COPIED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Everything but the plan cache, which is borrowed while a message is delivered.
 #[derive(Debug)]
@@ -90,6 +92,8 @@ pub(crate) struct Core {
     /// A connection was paused or closed: whoever acts on input looks whether it may go on.
     disturbed: bool,
     wants_flush: bool,
+    /// Bytes copied into out-buffers in this turn, about.
+    copied: usize,
     /// Protocol lines are logged.
     tracing: bool,
     /// Bytes that may wait for a connection before its publishers are slowed down.
@@ -125,6 +129,8 @@ pub struct Shard {
     core: Core,
     chunk: Vec<u8>,
     filled: usize,
+    /// A parcel, and the first entry that was not acted on.
+    unfinished: Option<(Deliveries, usize)>,
 }
 
 /// What came of an attempt to read.
@@ -174,6 +180,7 @@ impl Shard {
             pressure: None,
             disturbed: false,
             wants_flush: false,
+            copied: 0,
             tracing: config.trace.enabled,
             gate: config.limits.max_pending / 4 * 3,
             quiet_until: 0,
@@ -183,7 +190,7 @@ impl Shard {
             counters: Counters::default(),
             config,
         };
-        Shard { cache: PlanCache::default(), core, chunk: vec![0; 2 * READ_BYTES], filled: 0 }
+        Shard { cache: PlanCache::default(), core, chunk: vec![0; 2 * READ_BYTES], filled: 0, unfinished: None }
     }
 
     /// A new turn at this time (milliseconds of any clock that does not go back).
@@ -302,16 +309,31 @@ impl Shard {
         self.core.connection(key).is_none_or(|found| found.flags.end_of_input || found.closing.is_some())
     }
 
-    /// Mail from another shard. Gives back the bytes that are no longer kept alive.
+    /// Mail from another shard. If [`is_receiving`](Self::is_receiving) then says so, it is more than this turn should write: the turn
+    /// ends, and [`go_on`](Self::go_on) takes the rest.
     pub fn receive(&mut self, from: usize, mail: Mail) {
         match mail {
-            Mail::Deliveries(batch) => self.deliver_batch(batch),
+            Mail::Deliveries(batch) => {
+                self.unfinished = Some((batch, 0));
+                self.go_on();
+            }
             Mail::Control(control) => self.control(from, control),
         }
     }
 
-    fn deliver_batch(&mut self, batch: Deliveries) {
-        for entry in batch.entries() {
+    /// Is there a rest of a parcel?
+    pub fn is_receiving(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Goes on with the parcel that was not finished.
+    pub fn go_on(&mut self) {
+        let Some((batch, first)) = self.unfinished.take() else { return };
+        for (at, entry) in batch.entries().iter().enumerate().skip(first) {
+            if at > first && self.wants_flush() {
+                self.unfinished = Some((batch, at));
+                return;
+            }
             if entry.messages > 0 {
                 if let Some(run) = batch.run(entry) {
                     self.deliver_run_from_lane(&run, entry.origin);
@@ -356,7 +378,7 @@ impl Shard {
 
     /// Should the turn end early, because much waits to be written?
     pub fn wants_flush(&self) -> bool {
-        self.core.wants_flush || self.core.arena.len() > ARENA_BYTES
+        self.core.wants_flush || self.core.is_full()
     }
 
     /// Credit towards a shard came back: who waited for it goes on.
@@ -402,6 +424,7 @@ impl Shard {
             core.arena.shrink_to(ARENA_BYTES);
         }
         core.wants_flush = false;
+        core.copied = 0;
     }
 
     /// Connections that are to be closed now; the driver drops their sockets and forgets them with [`remove`](Self::remove).
@@ -462,6 +485,11 @@ impl Core {
 
     fn sources(&self, account: AccountId) -> Sources<'_> {
         Sources { local: &self.local, directory: &self.directory, account, shard: usize::from(self.id) }
+    }
+
+    /// Has this turn made as much to write as a turn should?
+    fn is_full(&self) -> bool {
+        self.copied > COPIED_BYTES || self.arena.len() > ARENA_BYTES
     }
 
     fn needs_credentials(&self) -> bool {

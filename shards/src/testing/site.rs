@@ -147,6 +147,11 @@ impl Site {
         }
         while let Some(incoming) = self.endpoint.receive() {
             self.shard.receive(incoming.from, incoming.payload);
+            while self.shard.is_receiving() {
+                self.send();
+                self.write(wires, rng);
+                self.shard.go_on();
+            }
             if incoming.bytes > 0 {
                 self.endpoint.settle(incoming.from, incoming.bytes);
             }
