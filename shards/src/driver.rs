@@ -214,6 +214,7 @@ impl Driver {
     fn wait(&mut self, events: &mut Events) -> std::io::Result<()> {
         let busy = !self.ready.is_empty()
             || self.shard.is_busy()
+            || self.endpoint.may_have_mail()
             || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.ready);
         if busy {
             self.turns_without_poll += 1;
@@ -293,7 +294,10 @@ impl Driver {
         if !self.endpoint.may_have_mail() {
             return;
         }
-        while let Some(incoming) = self.endpoint.receive() {
+        // Shards that send without a pause would keep this one from its sockets: what comes in behind is for the next look.
+        // One look more than there are parcels finds the inbox empty, and lets the shard sleep.
+        for _ in 0..=self.endpoint.backlog() {
+            let Some(incoming) = self.endpoint.receive() else { break };
             match incoming.payload {
                 Freight::Mail(Mail::Control(Control::Shutdown)) => self.shut_down(),
                 Freight::Mail(mail) => {

@@ -2,17 +2,21 @@
 //! nobody else loses anything.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use pinmesh_harness::client::{PLAIN, put_publish};
 use pinmesh_harness::{Client, Server};
 
-use crate::arena::{Arena, flush_all, payload};
+use crate::arena::{Arena, flush_all, identity, payload};
 
 on_every_server!(config "max_pending: 2MB"; a_reader_that_stopped_is_closed);
 on_every_server!(config "max_pending: 2MB\nwrite_deadline: \"500ms\""; an_echo_that_is_not_read_closes_its_publisher);
 on_every_server!(config "write_deadline: \"300ms\""; the_write_deadline_closes);
-on_every_server!(a_small_backlog_keeps_little_alive);
+on_every_server!(config "max_pending: 2MB\nno_fast_producer_stall: true"; nobody_waits_for_a_reader_that_stopped);
+on_every_server!(a_small_backlog_keeps_little_alive, a_shard_with_more_work_slows_its_publishers);
 
 const MIB: usize = 1024 * 1024;
 const MAX_PENDING: usize = 2 * MIB;
@@ -114,6 +118,96 @@ pub fn the_write_deadline_closes(arena: &mut Arena) -> Result<()> {
     publisher.publish("late.a", "", b"afterwards");
     publisher.flush()?;
     ensure!(healthy[0].flush()?.len() == 1, "a message was lost after the slow readers were closed");
+    Ok(())
+}
+
+/// What does not fit is not for it, and the connection stays. Nobody else notices, and when it has read what there is,
+/// it gets messages again.
+pub fn nobody_waits_for_a_reader_that_stopped(arena: &mut Arena) -> Result<()> {
+    const SIZE: usize = 10_000;
+    let mut slow = slow_clients(arena, 1, "drop.>")?.remove(0);
+    let mut healthy = arena.observers(1)?.remove(0);
+    healthy.subscribe("drop.a", "", "healthy")?;
+    healthy.flush()?;
+    let mut publisher = arena.clients(1)?.remove(0);
+    let published = arena.rounds(2400);
+    for number in 0..published {
+        publisher.publish("drop.a", &format!("0.{number}"), payload(number, SIZE));
+        if number % 32 == 31 {
+            publisher.flush()?;
+            let got = healthy.flush()?.len();
+            ensure!(got == 32, "message {number}: the healthy reader got {got} of 32");
+        }
+    }
+    ensure!(!arena.server.log().contains("Slow Consumer"), "closed instead of left out");
+    let got = slow.flush()?;
+    ensure!(!got.is_empty() && got.len() < published, "the slow reader got {} of {published}", got.len());
+    let mut next = 0;
+    for message in &got {
+        let (_, number) = identity(message.reply.as_bytes())?;
+        ensure!(number >= next, "message {number} came where {next} or a later one was due");
+        ensure!(message.payload == payload(number, SIZE), "message {number} came damaged");
+        next = number + 1;
+    }
+    let again = pinmesh_harness::poll_until(pinmesh_harness::DEADLINE, || {
+        publisher.publish("drop.a", "", b"again");
+        publisher.flush().ok()?;
+        slow.flush().ok().filter(|messages| !messages.is_empty())
+    });
+    again.map(drop).context("who has read everything gets nothing more")
+}
+
+/// Each message is little work where it comes in, and more where the subscriptions are. Their reader is quick, so little
+/// waits in its out-buffer: what grows here without a bound is what waits between shards.
+pub fn a_shard_with_more_work_slows_its_publishers(arena: &mut Arena) -> Result<()> {
+    const COPIES: usize = 10;
+    const CHUNK: usize = 2000;
+    let chunks = arena.rounds(1000);
+    let mut publisher = arena.clients(1)?.remove(0);
+    let mut frames = 0;
+    drop(arena.clients(1)?);
+    let mut reader = TcpStream::connect(arena.server.address())?;
+    reader.write_all(b"CONNECT {\"verbose\":false}\r\n")?;
+    for sid in 0..COPIES {
+        reader.write_all(format!("SUB work.a {sid}\r\n").as_bytes())?;
+        frames += CHUNK * format!("MSG work.a {sid} 8\r\n8 bytes.\r\n").len();
+    }
+    reader.write_all(b"PING\r\n")?;
+    let mut greeting = Vec::new();
+    while !greeting.ends_with(b"PONG\r\n") {
+        let mut bytes = [0; 4096];
+        let count = reader.read(&mut bytes)?;
+        ensure!(count > 0, "closed before the PONG");
+        greeting.extend_from_slice(&bytes[..count]);
+    }
+    let mut chunk = Vec::new();
+    (0..CHUNK).for_each(|_| put_publish(&mut chunk, "work.a", "", b"8 bytes."));
+    let base = resident(&arena.server)?;
+    // What waits for the reader itself may be as much as the default max_pending.
+    let bound = base + 64 * MIB + SLACK;
+    let due = chunks * frames;
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || throw_away(reader, due));
+        for number in 0..chunks {
+            publisher.send(&chunk)?;
+            let resident = resident(&arena.server)?;
+            ensure!(resident <= bound, "chunk {number}: {} MiB, {} allowed", resident / MIB, bound / MIB);
+        }
+        publisher.flush()?;
+        reading.join().expect("no panic in the reader")
+    })
+}
+
+/// Reads `due` bytes, and maybe a PING, faster than frame by frame.
+fn throw_away(mut reader: TcpStream, due: usize) -> Result<()> {
+    reader.set_read_timeout(Some(pinmesh_harness::DEADLINE))?;
+    let mut bytes = vec![0; MIB];
+    let mut got = 0;
+    while got < due {
+        let count = reader.read(&mut bytes).with_context(|| format!("after {got} of {due} bytes"))?;
+        ensure!(count > 0, "closed after {got} of {due} bytes");
+        got += count;
+    }
     Ok(())
 }
 

@@ -238,6 +238,12 @@ impl<T, W: Wake> Endpoint<T, W> {
         self.draining || !self.ready.is_empty() || self.mesh.doorbells[self.shard].is_rung()
     }
 
+    /// The parcels that are there at this moment. After so many calls of [`Endpoint::receive`] those of them that may be acted on were
+    /// handed out, whatever came in behind them.
+    pub fn backlog(&self) -> usize {
+        self.ready.len() + self.held.len() + self.inbox.len()
+    }
+
     /// The next parcel that may be acted on. `None`: nothing now; ask again when [`Endpoint::may_have_mail`] says so.
     pub fn receive(&mut self) -> Option<Incoming<T>> {
         let parcel = match self.ready.pop_front() {

@@ -36,6 +36,10 @@ mod inbox {
         pub(in super::super) fn pop(&mut self) -> Option<T> {
             self.0.try_recv().ok()
         }
+
+        pub(in super::super) fn len(&self) -> usize {
+            self.0.len()
+        }
     }
 }
 
@@ -79,6 +83,10 @@ mod inbox {
             }
             self.popped += 1;
             self.queue.items.lock().unwrap().pop_front()
+        }
+
+        pub(in super::super) fn len(&self) -> usize {
+            self.queue.pushed.load(Ordering::Relaxed) - self.popped
         }
     }
 }

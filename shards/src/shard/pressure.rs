@@ -157,7 +157,8 @@ impl Core {
         if let Some(Closing::Now(_)) = connection.closing {
             return;
         }
-        if connection.blocked.is_some() && !writable {
+        // Who is behind is asked again: it may have read since, and the poll tells of that between turns only.
+        if connection.blocked.is_some() && !writable && !connection.flags.gated {
             connection.out.keep(&self.arena, &mut self.pool);
             return;
         }
