@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use pinmesh_harness::client::put_publish;
 
-use crate::arena::{Arena, payload};
+use crate::arena::{Arena, flush_all, payload};
 
-on_every_server!(answers_never_overtake);
+on_every_server!(answers_never_overtake, a_turn_is_seen_as_a_whole);
 
 /// Chains of 1 to 5 connections between the first message and its consequence; the watcher has a literal
 /// subscription or a wildcard.
@@ -57,6 +57,53 @@ pub fn answers_never_overtake(arena: &mut Arena) -> Result<()> {
                 );
             }
         }
+    }
+    Ok(())
+}
+
+/// One write of the publisher has something for connections everywhere: the one that reacts comes first, the watcher
+/// last. Whoever sees the beginning of that turn must not be able to act before the watcher's shard has its part.
+pub fn a_turn_is_seen_as_a_whole(arena: &mut Arena) -> Result<()> {
+    let rounds = arena.rounds(200);
+    for batch in 0..24 {
+        let count = arena.rng.usize(2..8);
+        let mut others = arena.observers(count)?;
+        for (index, client) in others.iter_mut().enumerate() {
+            client.subscribe(&format!("turn.other{index}"), "", "other")?;
+        }
+        flush_all(&mut others)?;
+        let mut pair = arena.observers(2)?;
+        pair[0].subscribe("turn.react.*", "", "react")?;
+        pair[1].subscribe("turn.watch.*", "", "watch")?;
+        flush_all(&mut pair)?;
+        let mut publisher = arena.clients(1)?.remove(0);
+        for round in 0..rounds {
+            let mut order: Vec<usize> = (0..others.len()).collect();
+            arena.rng.shuffle(&mut order);
+            let mut stream = Vec::new();
+            put_publish(&mut stream, "turn.react.soon", "", b"");
+            for index in order {
+                put_publish(&mut stream, &format!("turn.other{index}"), "", b"");
+            }
+            put_publish(&mut stream, "turn.watch.cause", "", b"");
+            put_publish(&mut stream, "turn.react.now", "", b"");
+            publisher.send(&stream)?;
+            // Without sleeping, to be quick.
+            let mut due = 2;
+            while due > 0 {
+                match pair[0].try_frame()? {
+                    Some(_) => due -= 1,
+                    None => ensure!(!pair[0].is_closed(), "the connection that reacts was closed"),
+                }
+            }
+            pair[0].publish("turn.watch.effect", "", b"");
+            pair[0].send_queued()?;
+            for expected in ["turn.watch.cause", "turn.watch.effect"] {
+                let subject = pair[1].message()?.subject;
+                ensure!(subject == expected, "batch {batch}, round {round}: {subject} came in place of {expected}");
+            }
+        }
+        flush_all(&mut others)?;
     }
     Ok(())
 }

@@ -70,7 +70,8 @@ fn receive(client: &mut Client, publishers: usize, sizes: &[usize]) -> Result<()
     Ok(())
 }
 
-/// `UNSUB sid n` gives exactly n of what two publishers send at the same time, and the sid is free again afterwards.
+/// `UNSUB sid n` gives exactly n in all of what two publishers send at the same time, and the sid is free again
+/// afterwards.
 pub fn auto_unsubscribe_is_exact(arena: &mut Arena) -> Result<()> {
     let mut publishers = arena.clients(2)?;
     let mut subscribers = arena.observers(3)?;
@@ -79,8 +80,19 @@ pub fn auto_unsubscribe_is_exact(arena: &mut Arena) -> Result<()> {
         let subscriber = &mut subscribers[subscriber];
         let limit = arena.rng.usize(1..30);
         let pattern = ["limit.a", "limit.*", ">"][round % 3];
-        subscriber.send(format!("SUB {pattern} s\r\nUNSUB s {limit}\r\n").as_bytes())?;
+        subscriber.subscribe(pattern, "", "s")?;
+        // The limit counts from the SUB on, whenever it is set.
+        let early = if arena.rng.bool() { arena.rng.usize(0..limit) } else { 0 };
+        if early > 0 {
+            subscriber.flush()?;
+            (0..early).for_each(|_| publishers[0].publish("limit.a", "", b"early"));
+            publishers[0].flush()?;
+            let got = subscriber.flush()?.len();
+            ensure!(got == early, "round {round}: {early} published before the limit, {got} came");
+        }
+        subscriber.send(format!("UNSUB s {limit}\r\n").as_bytes())?;
         ensure!(subscriber.flush()?.is_empty(), "round {round}: a message although nobody publishes");
+        let limit = limit - early;
         let each = arena.rng.usize(limit / 2 + 1..limit + 10);
         for publisher in &mut publishers {
             for _ in 0..each {
