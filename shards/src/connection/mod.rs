@@ -2,6 +2,7 @@
 //!
 //! No sockets and no clock in here; the shard acts on it, the driver moves the bytes.
 
+mod incoming;
 pub mod out;
 pub mod pool;
 mod reason;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use self::incoming::Incoming;
 pub use self::out::{Flushed, OutBuffer};
 pub use self::pool::BufferPool;
 pub use self::reason::CloseReason;
@@ -70,8 +72,8 @@ impl Closing {
 pub struct Input {
     /// An incomplete operation, or what a pause left over.
     pub rest: Vec<u8>,
-    /// A large operation that is read into a buffer of its own, and its full length.
-    pub large: Option<(Vec<u8>, usize)>,
+    /// A large operation that is not complete.
+    pub large: Option<Incoming>,
 }
 
 /// Messages and payload bytes of one direction.

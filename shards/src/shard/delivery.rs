@@ -52,8 +52,10 @@ impl Shard {
         let Shard { cache, core, .. } = self;
         let found = cache.look_up(&core.sources(account), &core.hasher, subject);
         let plan = cache.plan(found);
-        let elsewhere = |group: &PlanGroup| !group.local.is_empty() || core.members_elsewhere(group) > 0;
-        if plan.plain.is_empty() && plan.shards.is_empty() && !plan.groups.iter().any(elsewhere) {
+        let echo = core.connection(publisher).is_some_and(|publisher| publisher.flags.echo);
+        let other = |target: &Target| echo || target.connection != publisher.index;
+        let members = |group: &PlanGroup| group.local.iter().any(other) || core.members_elsewhere(group) > 0;
+        if plan.shards.is_empty() && !plan.plain.iter().any(other) && !plan.groups.iter().any(members) {
             core.no_responders(publisher, account, subject, reply);
         }
     }

@@ -51,8 +51,6 @@ use crate::protocol::frame;
 pub const READ_BYTES: usize = 64 * 1024;
 /// Larger operations are read into a buffer of their own, which all receivers share.
 const LARGE_OPERATION: usize = 32 * 1024;
-/// Most bytes of a large operation taken in one read.
-const LARGE_READ_BYTES: usize = 256 * 1024;
 /// Frames that many connections get alike, gathered in one turn, before the turn should end.
 const ARENA_BYTES: usize = 1024 * 1024;
 /// Bytes copied into out-buffers in one turn before it should end: a read's worth of messages for ten thousand subscribers is half a gigabyte.
@@ -216,17 +214,12 @@ impl Shard {
         }
         let result = match &mut connection.input.large {
             // It was complete, and then a pause came.
-            Some((buffer, needed)) if buffer.len() >= *needed => return Filled::More,
-            Some((buffer, needed)) => {
-                let from = buffer.len();
-                let wanted = (*needed - from).min(LARGE_READ_BYTES);
-                if buffer.capacity() < from + wanted {
-                    // Grows with what came, not with what was announced.
-                    buffer.reserve_exact((*needed).min(from * 2 + wanted) - from);
-                }
-                buffer.resize(from + wanted, 0);
-                let result = read(buffer.get_mut(from..).unwrap_or(&mut []));
-                buffer.truncate(from + result.as_ref().copied().unwrap_or(0).min(wanted));
+            Some(large) if large.is_complete() => return Filled::More,
+            Some(large) => {
+                let room = large.room();
+                let wanted = room.len();
+                let result = read(room);
+                large.advance(result.as_ref().copied().unwrap_or(0));
                 result.map(|read| (read, read == wanted))
             }
             None => {
@@ -275,13 +268,13 @@ impl Shard {
         if let Some(connection) = self.core.connection(key)
             // Mail that came since may have paused it.
             && connection.pause.is_none()
-            && let Some((buffer, needed)) = connection.input.large.take()
+            && let Some(incoming) = connection.input.large.take()
         {
-            if buffer.len() < needed {
-                connection.input.large = Some((buffer, needed));
-            } else {
-                let large = Arc::new(buffer);
+            if incoming.is_complete() {
+                let large = Arc::new(incoming.into_bytes());
                 self.process(key, &large, Some(&large));
+            } else {
+                connection.input.large = Some(incoming);
             }
         } else if self.filled > 0 {
             let chunk = std::mem::take(&mut self.chunk);
@@ -543,6 +536,7 @@ impl Core {
             log::debug!("{} - Client connection closed: {}", connection.label(), closing.reason());
         }
         self.leave(key);
+        self.stalled_by.retain(|&(_, publisher)| publisher != key);
         self.release_stalled_by(key);
     }
 

@@ -4,7 +4,7 @@ use super::mail::{Message, Origin};
 use super::trace::Quoted;
 use super::{Core, LARGE_OPERATION, Shard, user_info};
 use crate::account::AccountId;
-use crate::connection::{CloseReason, Closing, Key, Large, Traffic};
+use crate::connection::{CloseReason, Closing, Incoming, Key, Large, Traffic};
 use crate::interest::Sources;
 use crate::interest::plan::Generations;
 use crate::protocol::client::{ClientOp, ControlLine, ParseError, ParserLimits, Publish, Step};
@@ -81,7 +81,7 @@ impl Shard {
                     if let Some(needed) = needed.filter(|needed| *needed > LARGE_OPERATION)
                         && let Some(connection) = self.core.connection(key)
                     {
-                        connection.input.large = Some((rest.to_vec(), needed));
+                        connection.input.large = Some(Incoming::new(rest, needed));
                         at = input.len();
                     }
                     break;

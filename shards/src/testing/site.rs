@@ -145,7 +145,8 @@ impl Site {
         if !self.endpoint.may_have_mail() {
             return;
         }
-        while let Some(incoming) = self.endpoint.receive() {
+        for _ in 0..=self.endpoint.backlog() {
+            let Some(incoming) = self.endpoint.receive() else { break };
             self.shard.receive(incoming.from, incoming.payload);
             while self.shard.is_receiving() {
                 self.send();
