@@ -8,7 +8,7 @@ use pinmesh_harness::{Client, Frame, poll_until};
 
 use crate::arena::{Arena, any_size, expect_silence, identity, payload};
 
-on_every_server!(everything_arrives, auto_unsubscribe_is_exact, requests_to_nobody_are_refused);
+on_every_server!(everything_arrives, auto_unsubscribe_is_exact, requests_to_nobody_are_refused, requests_are_delivered_or_refused);
 
 /// M publishers, N subscribers, K subjects, all at full speed; every subscriber gets every message once, intact.
 pub fn everything_arrives(arena: &mut Arena) -> Result<()> {
@@ -156,6 +156,48 @@ pub fn requests_to_nobody_are_refused(arena: &mut Arena) -> Result<()> {
             ask()?
         };
         ensure!(refused, "round {round}: no 503 although the responder is gone (closed: {closing})");
+    }
+    Ok(())
+}
+
+/// The only responder comes and goes while requests are on their way to it: each of them reaches it or is refused.
+pub fn requests_are_delivered_or_refused(arena: &mut Arena) -> Result<()> {
+    let mut requesters = Vec::new();
+    for index in 0..2 {
+        let mut client = arena.observer_with(RESPONDERS)?;
+        client.subscribe(&format!("refused{index}.*"), "", "refused")?;
+        client.flush()?;
+        requesters.push(client);
+    }
+    for round in 0..arena.rounds(1500) {
+        let queue = ["", "workers"][round % 2];
+        let mut responder = arena.observers(1)?.remove(0);
+        responder.subscribe("work.*", queue, "r")?;
+        responder.flush()?;
+        let each = arena.rng.usize(1..100);
+        for (index, requester) in requesters.iter_mut().enumerate() {
+            (0..each).for_each(|number| requester.publish("work.a", &format!("refused{index}.{number}"), b"?"));
+            requester.queue(b"PING\r\n");
+            requester.send_queued()?;
+        }
+        responder.unsubscribe("r")?;
+        let delivered = responder.flush()?.len();
+        let mut refused = 0;
+        for requester in &mut requesters {
+            refused += requester.until_pong()?.len();
+        }
+        // A refusal from another shard comes behind the PONG.
+        let settled = poll_until(pinmesh_harness::DEADLINE, || {
+            for requester in &mut requesters {
+                refused += requester.flush().ok()?.len();
+            }
+            (delivered + refused >= 2 * each).then_some(())
+        });
+        ensure!(
+            settled.is_some() && delivered + refused == 2 * each,
+            "round {round}, queue {queue:?}: {} requests, {delivered} delivered, {refused} refused",
+            2 * each
+        );
     }
     Ok(())
 }
