@@ -67,6 +67,7 @@ fn limits(options: &Options) -> Limits {
         auth_timeout: options.auth_timeout(),
         write_deadline: timers.write_deadline,
         write_timeout_retry: timers.write_timeout == WriteTimeout::Retry,
+        max_closed_clients: non_negative(limits.max_closed_clients),
         no_fast_producer_stall: options.no_fast_producer_stall,
         headers: !options.no_header_support,
     }

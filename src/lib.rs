@@ -12,6 +12,7 @@ pub mod go_text;
 pub mod layout;
 pub mod listen;
 pub mod logging;
+pub mod monitor;
 pub mod options;
 pub mod pid_file;
 pub mod ports_file;

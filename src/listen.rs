@@ -1,7 +1,7 @@
-//! The client port: where to listen, what to advertise, and the words for what goes wrong.
+//! The ports: where to listen, what to advertise to clients, and the words for what goes wrong.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use rustix::io::Errno;
 use shards::server::{Listener, StartError};
@@ -20,6 +20,12 @@ pub enum ListenError {
         /// What is wrong, as Go's network package says it.
         reason: String,
     },
+    /// The monitoring port does not work.
+    #[error("Can't start monitoring: can't listen to the monitor port: {reason}")]
+    Monitor {
+        /// What is wrong, as Go's network package says it.
+        reason: String,
+    },
     /// `client_advertise` does not work.
     #[error("Error setting server INFO with ClientAdvertise value of {value}, err={reason}")]
     Advertise {
@@ -34,6 +40,14 @@ pub enum ListenError {
 pub fn bind(host: &str, port: i64) -> Result<(Listener, SocketAddr), ListenError> {
     let port = if port == RANDOM_PORT { 0 } else { port };
     try_bind(host, port).map_err(|reason| ListenError::Address { address: join_host_port(host, port), reason })
+}
+
+/// Binds the monitoring port, for a thread that waits.
+pub fn bind_monitor(host: &str, port: i64) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let port = if port == RANDOM_PORT { 0 } else { port };
+    let (listener, bound) = try_bind(host, port).map_err(|reason| ListenError::Monitor { reason })?;
+    let listener = listener.into_blocking().map_err(|error| ListenError::Monitor { reason: os_error(&error) })?;
+    Ok((listener, bound))
 }
 
 fn try_bind(host: &str, port: i64) -> Result<(Listener, SocketAddr), String> {

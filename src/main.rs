@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use pinmesh::cli::{self, CommandLineError, Flags, Request};
 use pinmesh::config::ProcessEnvironment;
 use pinmesh::layout::{self, Cpus};
 use pinmesh::logging::{self, FATAL, Log};
+use pinmesh::monitor::Monitor;
 use pinmesh::options::{MAX_PAYLOAD_ADVISED, Options};
 use pinmesh::ports_file::{self, Ports};
 use pinmesh::program::Program;
@@ -150,13 +152,22 @@ impl Start<'_> {
                 anyhow::anyhow!("Could not write pidfile: open {}: {}", path.display(), go_text::os_error(&error))
             })?;
         }
+        let monitoring = self.bind_monitoring()?;
         let (listener, bound) = listen::bind(&options.host, options.port)?;
         let shards = layout::describe(&layout);
         let advertise = options.client_advertise.as_deref();
         let advertise = advertise.map(|value| listen::advertised(value, bound.port())).transpose()?;
         let config = engine::config(options, &server_id, layout, advertise, bound.port());
         info!("{shards}");
+        let identity = config.identity.clone();
         let server = Server::start(config, listener).map_err(|error| anyhow::anyhow!(engine::start_failure(&error)))?;
+        let mut ports = Ports::new(&options.host, bound.port());
+        if let Some((listener, bound)) = monitoring {
+            ports = ports.with_monitoring(bound);
+            Monitor::new(identity, options.clone(), self.digest, server.observer())
+                .start(listener)
+                .context("Can't start monitoring")?;
+        }
         let address = go_text::join_host_port(&options.host, bound.port().into());
         info!("Listening for client connections on {address}");
         info!("Server is ready");
@@ -164,7 +175,7 @@ impl Start<'_> {
         let ports_file =
             options.ports_file_dir.as_deref().map(|directory| ports_file::path(directory, &self.program.file_name));
         if let Some(path) = &ports_file
-            && let Err(error) = ports_file::write(path, &Ports::new(&options.host, bound.port()))
+            && let Err(error) = ports_file::write(path, &ports)
         {
             let reason = go_text::os_error(&error);
             error!("Error writing ports file ({}): open {}: {reason}", path.display(), path.display());
@@ -182,6 +193,17 @@ impl Start<'_> {
         server.shutdown();
         info!("Server Exiting..");
         Ok(())
+    }
+
+    /// Binds the monitoring port, if there is to be one. It answers when the clients' port does.
+    fn bind_monitoring(&self) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
+        let (host, port) = (&self.options.http_host, self.options.http_port);
+        if port == 0 {
+            return Ok(None);
+        }
+        let (listener, bound) = listen::bind_monitor(host, port)?;
+        info!("Starting http monitor on {}", go_text::join_host_port(host, bound.port().into()));
+        Ok(Some((listener, bound)))
     }
 
     /// The first lines of the log.

@@ -27,6 +27,12 @@ pub struct Options {
     pub host: String,
     /// `port`; [`RANDOM_PORT`] lets the kernel choose, 0 means [`DEFAULT_PORT`].
     pub port: i64,
+    /// `http`: host of the monitoring port; empty: the host of the clients' port.
+    pub http_host: String,
+    /// `http_port`; 0: no monitoring, [`RANDOM_PORT`] lets the kernel choose.
+    pub http_port: i64,
+    /// `http_base_path`: what stands before the paths of the monitoring port, as the operator wrote it.
+    pub http_base_path: String,
     /// `client_advertise`: `host:port` that INFO shows instead.
     pub client_advertise: Option<String>,
     /// `server_name`; `None`: the server's id.
@@ -202,6 +208,9 @@ impl Default for Options {
         Options {
             host: DEFAULT_HOST.to_owned(),
             port: DEFAULT_PORT,
+            http_host: String::new(),
+            http_port: 0,
+            http_base_path: String::new(),
             client_advertise: None,
             server_name: None,
             server_tags: Vec::new(),
@@ -303,6 +312,9 @@ impl Options {
         let logging = LogOptions::default();
         if self.host.is_empty() {
             DEFAULT_HOST.clone_into(&mut self.host);
+        }
+        if self.http_host.is_empty() {
+            self.http_host.clone_from(&self.host);
         }
         replace_zero(&mut self.port, DEFAULT_PORT);
         replace_zero(&mut self.limits.max_connections, limits.max_connections);

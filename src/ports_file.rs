@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,18 +14,31 @@ use crate::go_text::join_host_port;
 pub struct Ports {
     /// Where clients connect.
     pub nats: Vec<String>,
+    /// Where monitoring answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub monitoring: Vec<String>,
 }
 
 impl Ports {
-    /// The URLs of a client listener; a wildcard host stands for every address of this machine.
+    /// The URLs of a client listener.
     pub fn new(host: &str, port: u16) -> Ports {
-        let hosts = match host.parse::<IpAddr>() {
-            Ok(address) if address.is_unspecified() => local_addresses().iter().map(ToString::to_string).collect(),
-            Ok(address) => vec![address.to_string()],
-            Err(_) => vec![host.to_owned()],
-        };
-        Ports { nats: hosts.iter().map(|host| format!("nats://{}", join_host_port(host, port.into()))).collect() }
+        Ports { nats: urls("nats", host, port), monitoring: Vec::new() }
     }
+
+    /// Those of the monitoring port, too.
+    pub fn with_monitoring(self, bound: SocketAddr) -> Ports {
+        Ports { monitoring: urls("http", &bound.ip().to_string(), bound.port()), ..self }
+    }
+}
+
+/// The URLs of a listener; a wildcard host stands for every address of this machine.
+fn urls(scheme: &str, host: &str, port: u16) -> Vec<String> {
+    let hosts = match host.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() => local_addresses().iter().map(ToString::to_string).collect(),
+        Ok(address) => vec![address.to_string()],
+        Err(_) => vec![host.to_owned()],
+    };
+    hosts.iter().map(|host| format!("{scheme}://{}", join_host_port(host, port.into()))).collect()
 }
 
 /// The file in `directory` of a program started under `program`.
@@ -98,6 +111,8 @@ mod tests {
         assert_eq!(Ports::new("localhost", 4222).nats, ["nats://localhost:4222"]);
         assert_eq!(Ports::new("::1", 4222).nats, ["nats://[::1]:4222"]);
         assert_eq!(Ports::new("0.0.0.0", 4222).nats[0], "nats://127.0.0.1:4222");
+        let both = Ports::new("localhost", 4222).with_monitoring(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 8222));
+        assert_eq!(both.monitoring, ["http://[::1]:8222"]);
         assert!(Ports::new("::", 4222).nats.contains(&"nats://127.0.0.1:4222".to_owned()));
     }
 

@@ -150,9 +150,7 @@ fn run_ours(place: &Place, program: &Path, list: &str) -> Outcome {
 fn names_the_parts_that_are_missing() {
     let place = Place::new();
     for (list, part) in [
-        ("-m 8222", "-m, --http_port needs monitoring over HTTP, which"),
-        ("-http_port -1", "-m, --http_port needs monitoring over HTTP, which"),
-        ("-ms 8222", "-ms, --https_port needs monitoring over HTTPS, which"),
+        ("-ms 8222", "-ms, --https_port needs TLS, which"),
         ("-s", "-s, --syslog needs logging to syslog, which"),
         ("-r udp://localhost:514", "-r, --remote_syslog needs logging to syslog, which"),
         ("-js", "-js, --jetstream needs JetStream, which"),
@@ -174,7 +172,7 @@ fn names_the_parts_that_are_missing() {
 #[test]
 fn starts_without_missing_parts_when_allowed() {
     let place = Place::new();
-    let list = "-m 8222 -js -s --cluster nats://127.0.0.1:6222 --allow-unsupported -P nowhere/pid";
+    let list = "-ms 8222 -js -s --cluster nats://127.0.0.1:6222 --allow-unsupported -P nowhere/pid";
     let outcome = run_ours(&place, &place.nats_server(Side::Ours), list);
     let warnings = outcome.stderr.lines().filter(|line| line.contains("[WRN] -") && line.ends_with(": ignored"));
     assert_eq!(warnings.count(), 4, "{}", outcome.stderr);

@@ -334,12 +334,12 @@ fn a_file_with_missing_parts_starts_only_when_allowed() {
                   leafnodes { listen: \"127.0.0.1:-1\" }\nserver_tags: [\"a\"]\nports_file_dir: \".\"\n";
     let refused = Side::Ours.server().config(config).run();
     assert_eq!(refused.status.code(), Some(1));
-    for part in ["http", "websocket", "leafnodes"] {
+    for part in ["websocket", "leafnodes"] {
         assert!(refused.stderr.contains(&format!("\"{part}\" needs ")), "{part}: {}", refused.stderr);
     }
 
     let server = Side::Ours.server().without_listen_flags().config(config).arg("--allow-unsupported").start();
-    for part in ["http", "websocket", "leafnodes"] {
+    for part in ["websocket", "leafnodes"] {
         let warned = |line: &str| line.contains("[WRN] ") && line.contains(&format!("\"{part}\" needs "));
         assert!(server.log().lines().any(warned), "{part}: {}", server.log());
     }

@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime};
 /// Most shards that a server may have; a shard's number fits in a byte.
 pub const MAX_SHARDS: usize = 256;
 
+/// What INFO and monitoring say about the compiler: clients ignore it, but it was promised to be there.
+pub const BUILT_WITH: &str = concat!("pinmesh-", env!("CARGO_PKG_VERSION"));
+
 /// Everything the engine needs to know. The program makes it from flags and configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -80,6 +83,8 @@ pub struct Limits {
     pub write_timeout_retry: bool,
     /// `no_fast_producer_stall`: drop messages to connections that are behind instead of slowing their publishers.
     pub no_fast_producer_stall: bool,
+    /// `max_closed_clients`: closed connections that monitoring remembers, over all shards.
+    pub max_closed_clients: usize,
     /// `no_header_support` turned around.
     pub headers: bool,
 }
@@ -99,6 +104,7 @@ impl Default for Limits {
             write_deadline: Duration::from_secs(10),
             write_timeout_retry: false,
             no_fast_producer_stall: false,
+            max_closed_clients: 10_000,
             headers: true,
         }
     }

@@ -182,8 +182,9 @@ impl Driver {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             self.wait(&mut events)?;
-            self.now = self.shared.start.elapsed().as_millis() as u64;
-            self.shard.begin_turn(self.now);
+            let micros = self.shared.start.elapsed().as_micros() as u64;
+            self.now = micros / 1000;
+            self.shard.begin_turn_at(micros);
             for event in &events {
                 match event.token() {
                     WAKER => {}
@@ -202,6 +203,7 @@ impl Driver {
             self.serve();
             self.finish_turn();
             self.upkeep();
+            self.shard.answer_some();
             if let Some(deadline) = self.ending
                 && (self.shard.connections() == 0 || self.now >= deadline)
             {

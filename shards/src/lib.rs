@@ -16,6 +16,7 @@ pub mod protocol;
 pub mod server;
 mod service;
 pub mod shard;
+pub mod snapshot;
 pub mod subject;
 #[cfg(test)]
 mod testing;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -18,6 +18,7 @@ use crate::lane::gauge::Gauges;
 use crate::lane::mesh;
 use crate::service::{Order, Service};
 use crate::shard::Shard;
+use crate::snapshot::{Query, Snapshot};
 
 /// Connections that may wait to be accepted; the kernel cuts it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -81,6 +82,12 @@ impl Listener {
         Ok(socket.into())
     }
 
+    /// The plain socket, for another protocol and a thread that waits.
+    pub fn into_blocking(self) -> io::Result<TcpListener> {
+        self.socket.set_nonblocking(false)?;
+        Ok(self.socket)
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
@@ -91,6 +98,7 @@ impl Listener {
 #[derive(Debug)]
 pub struct Server {
     orders: Sender<Order>,
+    shards: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -129,7 +137,7 @@ impl Server {
             drivers.push(driver.map_err(failed(number))?);
         }
 
-        let mut server = Server { orders, threads: Vec::new() };
+        let mut server = Server { orders, shards: count, threads: Vec::new() };
         let core_of = |number: usize| config.shards.cores.get(number % config.shards.cores.len().max(1)).copied();
         for (number, driver) in drivers.into_iter().enumerate() {
             let core = core_of(number);
@@ -148,6 +156,11 @@ impl Server {
         Ok(())
     }
 
+    /// For asking the running server how it is.
+    pub fn observer(&self) -> Observer {
+        Observer { orders: self.orders.clone(), shards: self.shards }
+    }
+
     /// Closes the listener and every connection (reason `Server Shutdown`), and joins the shards.
     pub fn shutdown(self) {
         // The service thread is gone only if everything is.
@@ -157,6 +170,38 @@ impl Server {
                 log::error!("a shard had panicked");
             }
         }
+    }
+}
+
+/// Asks the shards; any number of threads may have one.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    orders: Sender<Order>,
+    shards: usize,
+}
+
+/// The shards did not answer: the server shuts down, or has very much to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server did not answer in time")]
+pub struct Unanswered;
+
+impl Observer {
+    /// One answer of each shard, in their order. Waits for the slowest, `patience` at most.
+    pub fn ask(&self, query: Query, patience: Duration) -> Result<Vec<Snapshot>, Unanswered> {
+        let deadline = Instant::now() + patience;
+        let (answers, received) = bounded(self.shards);
+        self.orders.send(Order::Ask(Arc::new(query), answers)).map_err(|_| Unanswered)?;
+        let mut snapshots = Vec::with_capacity(self.shards);
+        while snapshots.len() < self.shards {
+            snapshots.push(received.recv_deadline(deadline).map_err(|_| Unanswered)?);
+        }
+        snapshots.sort_by_key(|snapshot| snapshot.shard);
+        Ok(snapshots)
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards
     }
 }
 

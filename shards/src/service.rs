@@ -1,7 +1,8 @@
-//! The service thread: what takes too long for a shard (comparing passwords with bcrypt hashes), and orders from the program.
+//! The service thread: what takes too long for a shard (comparing passwords with bcrypt hashes), and orders and questions of the program.
 //!
 //! It has an end of the lanes like a shard, so answers come back on the same paths as everything else.
 
+use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
@@ -10,7 +11,9 @@ use crate::auth::Verification;
 use crate::connection::Key;
 use crate::driver::{Bell, Freight};
 use crate::lane::{Endpoint, Outgoing};
+use crate::shard::Survey;
 use crate::shard::mail::{Control, Mail};
+use crate::snapshot::{Query, Snapshot};
 
 /// Threads that compare passwords; started when the first one comes.
 const VERIFIERS: usize = 2;
@@ -18,8 +21,10 @@ const VERIFIERS: usize = 2;
 const WAITING: usize = 65_536;
 
 /// What the program may order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Order {
+    /// Pass a question on to every shard.
+    Ask(Arc<Query>, Sender<Snapshot>),
     /// Close everything and end.
     ShutDown,
 }
@@ -53,6 +58,7 @@ impl Service {
                 select! {
                     recv(self.bell) -> _ => {}
                     recv(self.orders) -> order => match order {
+                        Ok(Order::Ask(query, answers)) => self.ask(&query, &answers),
                         Ok(Order::ShutDown) | Err(_) => return self.shut_down(),
                     },
                     recv(self.answers.1) -> answer => {
@@ -98,6 +104,13 @@ impl Service {
 
     fn answer(&mut self, (shard, connection, credential): Answer) {
         self.send(shard, Control::Verified { connection, credential });
+    }
+
+    fn ask(&mut self, query: &Arc<Query>, answers: &Sender<Snapshot>) {
+        for shard in 0..self.endpoint.shards() - 1 {
+            let survey = Survey::new(Arc::clone(query), answers.clone());
+            self.send(shard, Control::Survey(Box::new(survey)));
+        }
     }
 
     fn shut_down(mut self) {

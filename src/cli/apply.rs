@@ -11,6 +11,7 @@ pub fn over_config(flags: &Flags, options: &mut Options) {
 
     set(&mut options.host, flags.host.clone());
     set(&mut options.port, flags.port);
+    set(&mut options.http_port, flags.http_port);
     set(&mut options.server_name, flags.server_name.clone().map(non_empty));
     set(&mut options.pid_file, flags.pid_file.clone().map(path));
     set(&mut options.client_advertise, flags.client_advertise.clone().map(non_empty));

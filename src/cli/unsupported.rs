@@ -53,8 +53,7 @@ pub fn check(flags: &Flags) -> Result<Vec<UnsupportedFlag>, FlagsError> {
         return Err(FlagsError::RoutesWithoutCluster);
     }
     let candidates = [
-        (port(flags.http_port), "-m, --http_port", "monitoring over HTTP", true),
-        (port(flags.https_port), "-ms, --https_port", "monitoring over HTTPS", true),
+        (port(flags.https_port), "-ms, --https_port", "TLS", true),
         (on(flags.syslog), "-s, --syslog", "logging to syslog", true),
         (typed(&flags.remote_syslog), "-r, --remote_syslog", "logging to syslog", true),
         (on(flags.jetstream), "-js, --jetstream", "JetStream", true),
@@ -84,11 +83,11 @@ mod tests {
 
     #[test]
     fn names_the_part_unless_allowed() {
-        let mut flags = Flags { http_port: Some(8222), jetstream: Some(true), ..Flags::default() };
+        let mut flags = Flags { https_port: Some(8222), jetstream: Some(true), ..Flags::default() };
         let text = check(&flags).map_err(|error| error.to_string());
         assert_eq!(
             text,
-            Err("-m, --http_port needs monitoring over HTTP, which this server does not support yet \
+            Err("-ms, --https_port needs TLS, which this server does not support yet \
                  (--allow-unsupported starts without it)\n\
                  -js, --jetstream needs JetStream, which this server does not support yet \
                  (--allow-unsupported starts without it)"

@@ -10,6 +10,7 @@ mod sids;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 pub use self::incoming::Incoming;
@@ -85,6 +86,23 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
+impl Traffic {
+    /// What came since it was `before`.
+    pub fn since(self, before: Traffic) -> Traffic {
+        Traffic {
+            messages: self.messages.saturating_sub(before.messages),
+            bytes: self.bytes.saturating_sub(before.bytes),
+        }
+    }
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, more: Traffic) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
+}
+
 /// A write that a socket did not take at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Blocked {
@@ -123,12 +141,18 @@ pub struct Connection {
     pub received: Traffic,
     /// Messages to the client.
     pub sent: Traffic,
+    /// How much of it was in the shard's total when it was last written to.
+    pub flushed: Traffic,
     /// Not acted on for now.
     pub pause: Option<Pause>,
     /// On its way out.
     pub closing: Option<Closing>,
     /// The socket did not take all.
     pub blocked: Option<Blocked>,
+    /// When it came (µs).
+    pub opened: u64,
+    /// When a message was last written to it (ms).
+    pub last_served: u64,
     /// When it last sent PUB, SUB, UNSUB or PING (ms).
     pub last_active: u64,
     /// When a PING was last sent to it (ms); `None` before the first.
@@ -137,6 +161,12 @@ pub struct Connection {
     pub ping_epoch: u32,
     /// PINGs without a PONG.
     pub pings_out: u32,
+    /// When the PING was sent that is not answered yet (µs).
+    pub pinged: Option<u64>,
+    /// Round-trip time (µs); 0 while unknown.
+    pub rtt: u64,
+    /// How often it was stalled.
+    pub stalls: u64,
     /// Milliseconds that it was stalled for what was read last.
     pub stalled: u64,
     /// Facts that are yes or no.
@@ -179,7 +209,7 @@ pub struct Flags {
 }
 
 impl Connection {
-    /// A connection that has said nothing yet. `open`: it needs no credentials.
+    /// A connection that has said nothing yet, at this time (µs). `open`: it needs no credentials.
     pub fn new(key: Key, cid: u64, peer: SocketAddr, now: u64, open: bool) -> Self {
         Connection {
             key,
@@ -194,13 +224,19 @@ impl Connection {
             subscriptions: Sids::default(),
             received: Traffic::default(),
             sent: Traffic::default(),
+            flushed: Traffic::default(),
             pause: None,
             closing: None,
             blocked: None,
-            last_active: now,
+            opened: now,
+            last_served: 0,
+            last_active: now / 1000,
             last_ping: None,
             ping_epoch: 0,
             pings_out: 0,
+            pinged: None,
+            rtt: 0,
+            stalls: 0,
             stalled: 0,
             flags: Flags { admitted: open, spoke: open, echo: true, verbose: true, pedantic: true, ..Flags::default() },
         }

@@ -24,9 +24,33 @@ pub enum CloseReason {
     ServerShutdown,
 }
 
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl CloseReason {
+    const ALL: [CloseReason; 16] = [
+        CloseReason::ClientClosed,
+        CloseReason::AuthenticationTimeout,
+        CloseReason::AuthenticationFailure,
+        CloseReason::SlowConsumerPendingBytes,
+        CloseReason::SlowConsumerWriteDeadline,
+        CloseReason::WriteError,
+        CloseReason::ReadError,
+        CloseReason::ParseError,
+        CloseReason::StaleConnection,
+        CloseReason::ProtocolViolation,
+        CloseReason::BadClientProtocolVersion,
+        CloseReason::MaxConnectionsExceeded,
+        CloseReason::MaxPayloadExceeded,
+        CloseReason::MaxControlLineExceeded,
+        CloseReason::NoRespondersRequiresHeaders,
+        CloseReason::ServerShutdown,
+    ];
+
+    /// How many reasons come before this one when they are sorted by their texts.
+    pub fn alphabetical_rank(self) -> u64 {
+        Self::ALL.iter().filter(|other| other.text() < self.text()).count() as u64
+    }
+
+    fn text(self) -> &'static str {
+        match self {
             CloseReason::ClientClosed => "Client Closed",
             CloseReason::AuthenticationTimeout => "Authentication Timeout",
             CloseReason::AuthenticationFailure => "Authentication Failure",
@@ -43,6 +67,12 @@ impl fmt::Display for CloseReason {
             CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             CloseReason::ServerShutdown => "Server Shutdown",
-        })
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }

@@ -61,6 +61,11 @@ impl Sids {
         }
     }
 
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = SubId> {
+        self.table.iter().map(|entry| entry.id)
+    }
+
     /// Takes out all.
     pub fn take(&mut self) -> Vec<SubId> {
         std::mem::take(&mut self.table).into_iter().map(|entry| entry.id).collect()

@@ -109,6 +109,7 @@ pub struct LocalInterest {
     subscriptions: Paged<Subscription>,
     versions: Box<[u32]>,
     generation: u64,
+    subscribed: u64,
 }
 
 /// What a new subscription is.
@@ -139,12 +140,23 @@ impl LocalInterest {
             subscriptions: Paged::default(),
             versions: vec![0; SLOTS].into_boxed_slice(),
             generation: 0,
+            subscribed: 0,
         }
     }
 
     /// Number of subscriptions.
     pub fn len(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// Number of subscriptions that were ever made.
+    pub fn subscribed(&self) -> u64 {
+        self.subscribed
+    }
+
+    /// The numbers of all subscriptions are below this one.
+    pub fn slots(&self) -> usize {
+        self.subscriptions.slots()
     }
 
     /// True without subscriptions.
@@ -187,6 +199,13 @@ impl LocalInterest {
         self.topics.get(subscription.topic).map_or(&[], |topic| &topic.subject)
     }
 
+    /// Queue group of a subscription.
+    pub fn queue_of(&self, subscription: &Subscription) -> Option<Arc<[u8]>> {
+        let groups = self.topics.get(subscription.topic)?.groups.as_ref()?;
+        let group = groups.get(subscription.group as usize)?.as_ref()?;
+        Some(Arc::clone(&group.name))
+    }
+
     /// Adds a subscription; when it returns, every shard's next publish sees it.
     pub fn subscribe(&mut self, new: NewSubscription<'_>) -> SubId {
         let key = self.hasher.interest_key(new.account, new.subject);
@@ -213,6 +232,7 @@ impl LocalInterest {
             max: 0,
             sid: Sid::new(new.sid),
         });
+        self.subscribed += 1;
         self.changed(key);
         SubId(id)
     }

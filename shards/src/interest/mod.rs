@@ -20,3 +20,4 @@ pub mod trie;
 pub use directory::Directory;
 pub use local::{LocalInterest, NewSubscription, SubId, Subscription};
 pub use plan::{Found, Plan, PlanCache, Sources, Target};
+pub use sid::Sid;

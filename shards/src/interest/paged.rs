@@ -46,6 +46,11 @@ impl<T> Paged<T> {
         self.len == 0
     }
 
+    /// All numbers in use are below this one.
+    pub fn slots(&self) -> usize {
+        self.pages.last().map_or(0, |page| (self.pages.len() - 1) * PAGE + page.len())
+    }
+
     /// The number that the next value gets.
     pub fn next_index(&self) -> u32 {
         if self.free != NONE {

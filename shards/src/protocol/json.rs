@@ -16,14 +16,19 @@ struct WebSafe;
 
 impl Formatter for WebSafe {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        const SPECIAL: [char; 5] = ['<', '>', '&', '\u{2028}', '\u{2029}'];
-        let mut rest = fragment;
-        while let Some((plain, special, behind)) = split_at_any(rest, SPECIAL) {
-            write!(out, "{plain}\\u{:04x}", u32::from(special))?;
-            rest = behind;
-        }
-        out.write_all(rest.as_bytes())
+        write_web_safe(out, fragment)
     }
+}
+
+/// Writes a piece of a JSON string that needs no escapes but those of web pages.
+pub fn write_web_safe<W: ?Sized + Write>(out: &mut W, fragment: &str) -> io::Result<()> {
+    const SPECIAL: [char; 5] = ['<', '>', '&', '\u{2028}', '\u{2029}'];
+    let mut rest = fragment;
+    while let Some((plain, special, behind)) = split_at_any(rest, SPECIAL) {
+        write!(out, "{plain}\\u{:04x}", u32::from(special))?;
+        rest = behind;
+    }
+    out.write_all(rest.as_bytes())
 }
 
 /// What lies before the first of these characters, the character, and what lies behind.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::survey::Survey;
 use crate::account::AccountId;
 use crate::auth::Verification;
 use crate::connection::{Key, Large};
@@ -354,6 +355,8 @@ pub enum Control {
         /// Credential as logs name it, if it fits.
         credential: Option<Box<str>>,
     },
+    /// A question of the monitoring. There are as many as the program asks at once.
+    Survey(Box<Survey>),
     /// Close everything and end.
     Shutdown,
 }

@@ -11,10 +11,12 @@
 //! * `pressure`: pauses and stalls of publishers, and the sockets that cause them.
 //! * [`mail`], `outbox`: what shards tell each other.
 //! * [`timers`]: pings, deadlines, stalls.
+//! * `history`, `survey`: what is counted and remembered for monitoring, and how it is asked for.
 //! * `trace`: the protocol in the log, on request.
 
 mod delivery;
 mod groups;
+mod history;
 pub mod mail;
 mod operations;
 mod outbox;
@@ -22,12 +24,14 @@ mod pressure;
 mod runs;
 mod session;
 mod subscriptions;
+mod survey;
 #[cfg(test)]
 mod tests;
 pub mod timers;
 mod trace;
 mod user_info;
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,10 +39,12 @@ use std::sync::Arc;
 use slab::Slab;
 
 use self::delivery::Receiving;
+use self::history::History;
 use self::mail::{Control, Deliveries, Lengths, Mail};
 pub use self::outbox::{Outbox, Pressure};
 use self::runs::Run;
 use self::subscriptions::Leaving;
+pub use self::survey::Survey;
 use self::timers::Timers;
 use crate::account::AccountId;
 use crate::config::{Auth, Config};
@@ -101,8 +107,13 @@ pub(crate) struct Core {
     /// Messages of the server itself.
     own_messages: u64,
     now: u64,
+    /// The same in microseconds.
+    now_micros: u64,
     rng: fastrand::Rng,
     counters: Counters,
+    history: History,
+    /// Questions of the monitoring, the oldest first.
+    surveys: VecDeque<Survey>,
 }
 
 /// What a shard counts; slow paths included.
@@ -184,8 +195,12 @@ impl Shard {
             quiet_until: 0,
             own_messages: 0,
             now: 0,
+            now_micros: 0,
             rng: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
+            // Connections are spread evenly, and so are those that end.
+            history: History::new(config.limits.max_closed_clients.div_ceil(shards.max(1))),
+            surveys: VecDeque::new(),
             config,
         };
         Shard { cache: PlanCache::default(), core, chunk: vec![0; 2 * READ_BYTES], filled: 0, unfinished: None }
@@ -193,7 +208,13 @@ impl Shard {
 
     /// A new turn at this time (milliseconds of any clock that does not go back).
     pub fn begin_turn(&mut self, now: u64) {
-        self.core.now = now;
+        self.begin_turn_at(now * 1000);
+    }
+
+    /// The same, in microseconds: round-trip times are measured in them.
+    pub fn begin_turn_at(&mut self, micros: u64) {
+        self.core.now = micros / 1000;
+        self.core.now_micros = micros;
         self.core.resume_those_of_the_last_turn();
         if !self.core.leaving.is_empty() {
             self.core.end_some_subscriptions();
@@ -348,6 +369,7 @@ impl Shard {
             }
             Control::Verified { connection, credential } => self.core.verified(connection, credential),
             Control::Verify { .. } => {}
+            Control::Survey(survey) => self.core.surveys.push_back(*survey),
             Control::Shutdown => self.core.close_all(CloseReason::ServerShutdown),
         }
     }
@@ -391,7 +413,10 @@ impl Shard {
     /// Is somebody about to go on, or work left over? Then the next turn should not wait for anything.
     pub fn is_busy(&self) -> bool {
         let core = &self.core;
-        !core.resumed.is_empty() || !core.waiting_for_turn.is_empty() || !core.leaving.is_empty()
+        !core.resumed.is_empty()
+            || !core.waiting_for_turn.is_empty()
+            || !core.leaving.is_empty()
+            || !core.surveys.is_empty()
     }
 
     /// Connections that may go on reading or have input left to act on.
@@ -524,6 +549,7 @@ impl Core {
             None => connection.closing = Some(closing),
         }
         self.disturbed = true;
+        self.note_farewell(key);
         if let Closing::Flush(_) = closing
             && let Some(connection) = self.connections.get_mut(key.index as usize)
         {
@@ -545,6 +571,7 @@ impl Core {
             && let Some(mut connection) = self.connections.try_remove(key.index as usize)
         {
             connection.out.clear(&mut self.pool);
+            self.bury(connection);
         }
     }
 

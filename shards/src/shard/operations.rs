@@ -106,6 +106,7 @@ impl Shard {
                 connection.last_active = now;
             }
         }
+        self.core.history.received += received;
         at
     }
 
@@ -372,7 +373,7 @@ impl Core {
     }
 
     fn operate(&mut self, key: Key, op: ClientOp<'_>) {
-        let now = self.now;
+        let (now, micros) = (self.now, self.now_micros);
         match op {
             ClientOp::Connect { json } => self.connect(key, json),
             ClientOp::Sub { args, subject, queue, sid } => {
@@ -401,6 +402,9 @@ impl Core {
                 }
                 if let Some(connection) = self.connection(key) {
                     connection.pings_out = 0;
+                    if let Some(pinged) = connection.pinged.take() {
+                        connection.rtt = micros.saturating_sub(pinged).max(1);
+                    }
                 }
             }
             ClientOp::Info { json } => {

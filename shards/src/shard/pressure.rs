@@ -66,6 +66,7 @@ impl Core {
         }
         let milliseconds = milliseconds.min(STALL_BUDGET_MS - connection.stalled);
         connection.stalled += milliseconds;
+        connection.stalls += 1;
         log::debug!("{} - Producer stalled for {milliseconds}ms, cid:{slow} is behind", connection.label());
         let until = now + milliseconds;
         connection.pause = Some(Pause::Stall { until });
@@ -154,6 +155,11 @@ impl Core {
             return;
         };
         connection.flags.dirty = false;
+        if connection.sent.messages != connection.flushed.messages {
+            self.history.sent += connection.sent.since(connection.flushed);
+            connection.flushed = connection.sent;
+            connection.last_served = now;
+        }
         if let Some(Closing::Now(_)) = connection.closing {
             return;
         }

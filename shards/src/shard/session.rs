@@ -7,6 +7,7 @@ use super::timers::Timer;
 use super::trace::{GoDuration, Quoted};
 use super::{Core, mark_dirty};
 use crate::auth::{self, Decision};
+use crate::config::BUILT_WITH;
 use crate::connection::{Blocked, CloseReason, Closing, Connection, Key, Pause};
 use crate::protocol::connect::ConnectOptions;
 use crate::protocol::frame;
@@ -16,8 +17,6 @@ use crate::protocol::info::Info;
 const FIRST_PING_MS: u64 = 2000;
 /// The round-trip time is measured anew after so long.
 const RTT_INTERVAL_MS: u64 = 3600 * 1000;
-/// What INFO's `go` says; clients ignore it, but it was promised to be there.
-const BUILT_WITH: &str = concat!("pinmesh-", env!("CARGO_PKG_VERSION"));
 
 const STALE_CONNECTION: &[u8] = b"-ERR 'Stale Connection'\r\n";
 
@@ -26,8 +25,9 @@ impl Core {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.connections.vacant_entry();
         let key = Key { index: entry.key() as u32, generation: self.generation };
+        self.history.opened += 1;
         let needs_credentials = !matches!(self.config.auth, crate::config::Auth::Open);
-        entry.insert(Connection::new(key, cid, peer, self.now, !needs_credentials));
+        entry.insert(Connection::new(key, cid, peer, self.now_micros, !needs_credentials));
         self.write_info(key, false);
         if let Some(connection) = self.connection(key) {
             log::debug!("{} - Client connection created", connection.label());
@@ -126,7 +126,7 @@ impl Core {
     }
 
     fn admit(&mut self, key: Key, credential: Option<Box<str>>) {
-        let headers_supported = self.config.limits.headers;
+        let (headers_supported, micros) = (self.config.limits.headers, self.now_micros);
         let Some(connection) = self.connection(key) else { return };
         let ConnectOptions {
             protocol, headers, no_responders, echo, verbose, pedantic, new_account, ref account, ..
@@ -147,6 +147,8 @@ impl Core {
         }
         let first = !connection.flags.connected;
         if first {
+            // INFO was sent when it came, and CONNECT is the answer.
+            connection.rtt = micros.saturating_sub(connection.opened).max(1);
             connection.describe(credential.as_deref());
         }
         connection.flags.connected = true;
@@ -228,6 +230,7 @@ impl Core {
     }
 
     fn ping_timer(&mut self, key: Key) {
+        let micros = self.now_micros;
         let (now, interval) = (self.now, self.config.limits.ping_interval.as_millis() as u64);
         let ping_max = self.config.limits.ping_max;
         let Some(connection) = self.connection(key) else { return };
@@ -251,6 +254,7 @@ impl Core {
         } else {
             connection.pings_out += 1;
             connection.last_ping = Some(now);
+            connection.pinged = Some(micros);
             self.tell(key, frame::PING);
             if self.tracing {
                 self.trace_line(key, "->>", "PING");

@@ -16,14 +16,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crossbeam_channel::{Receiver, bounded};
+
 pub(crate) use self::client::{Client, Frame};
 pub(crate) use self::site::Site;
 pub(crate) use self::wire::Wire;
 use crate::config::{Auth, Config, Identity, Limits, ShardLayout, Trace};
 use crate::interest::Directory;
 use crate::lane::{Endpoint, Outgoing, Wake, mesh};
-use crate::shard::Shard;
 use crate::shard::mail::{Control, Mail};
+use crate::shard::{Shard, Survey};
+use crate::snapshot::{Query, Snapshot};
 
 /// Nobody sleeps here: the scheduler asks everybody.
 pub(crate) struct NoBell;
@@ -228,6 +231,18 @@ impl Net {
     /// Sum of what the shards counted.
     pub fn count(&self, what: impl Fn(&crate::shard::Counters) -> u64) -> u64 {
         self.sites.iter().map(|site| what(&site.shard.counters())).sum()
+    }
+
+    /// Asks all shards as monitoring does; the answers are there once everything has settled.
+    pub fn survey(&mut self, query: Query) -> Receiver<Snapshot> {
+        let (answers, received) = bounded(self.sites.len());
+        let query = Arc::new(query);
+        for target in 0..self.sites.len() {
+            let survey = Survey::new(Arc::clone(&query), answers.clone());
+            let payload = Mail::Control(Control::Survey(Box::new(survey)));
+            self.service.send_turn(&mut vec![Outgoing { target, bytes: 0, payload }]);
+        }
+        received
     }
 
     /// Connections of all shards, to see that none is left over.

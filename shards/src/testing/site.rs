@@ -89,6 +89,7 @@ impl Site {
             }
             Phase::Write => {
                 self.write(wires, rng);
+                self.shard.answer_some();
                 Phase::Between
             }
         };

@@ -42,12 +42,8 @@ fn keys_reach_their_options() {
 #[test]
 fn blocks_of_missing_parts_are_named_with_their_place() {
     assert_eq!(
-        unsupported("port: -1\nhttp: \"127.0.0.1:-1\"\nwebsocket { port: -1, no_tls: true }\nleaf { listen: -1 }"),
-        [
-            ("http".to_owned(), "monitoring", 2),
-            ("websocket".to_owned(), "websocket", 3),
-            ("leaf".to_owned(), "leafnodes", 4)
-        ]
+        unsupported("port: -1\nhttps: \"127.0.0.1:-1\"\nwebsocket { port: -1, no_tls: true }\nleaf { listen: -1 }"),
+        [("https".to_owned(), "TLS", 2), ("websocket".to_owned(), "websocket", 3), ("leaf".to_owned(), "leafnodes", 4)]
     );
     let users = "authorization {\n users: [ {user: a, password: b} ]\n}";
     assert_eq!(unsupported(users), [("users".to_owned(), "more than one user", 2)]);

@@ -15,6 +15,12 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     Key::listen(&["listen"], set_listen),
     Key::text(&["host", "net"], |draft, text| text.clone_into(&mut draft.options.host)),
     Key::integer(&["port"], |draft, port| draft.options.port = port),
+    Key::listen(&["http"], |draft, listen| {
+        draft.options.http_host = listen.host;
+        draft.options.http_port = listen.port;
+    }),
+    Key::integer(&["http_port", "monitor_port"], |draft, port| draft.options.http_port = port),
+    Key::text(&["http_base_path"], |draft, text| text.clone_into(&mut draft.options.http_base_path)),
     Key::text(&["client_advertise"], |draft, text| draft.options.client_advertise = non_empty(text)),
     Key::custom(&["server_name"], server_name),
     Key::custom(&["server_tags"], server_tags),
@@ -84,7 +90,6 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     // Keys that change something only together with a part that is recorded as unsupported itself.
     Key::is_boolean(&["allow_non_tls"]),
     Key::is_boolean(&["no_system_account", "no_system", "no_sys_acc"]),
-    Key::is_text(&["http_base_path"]),
     Key::custom(&["store_dir", "storedir"], store_dir),
     Key::check(&["default_js_domain"], default_js_domain),
 ];

@@ -5,6 +5,7 @@
 //! * [`requests`]: echo, no-responders, auto-unsubscribe, a second CONNECT;
 //! * [`pressure`]: stalls, slow consumers, deadlines, credit;
 //! * [`large`]: large operations, stripped headers, memory of idle connections;
+//! * [`surveys`]: what monitoring is told;
 //! * [`alarms`]: pings, stale connections, authentication.
 
 mod alarms;
@@ -13,6 +14,7 @@ mod histories;
 mod large;
 mod pressure;
 mod requests;
+mod surveys;
 
 use crate::testing::{Frame, Net};
 
