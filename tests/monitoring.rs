@@ -194,7 +194,7 @@ impl Scene {
     }
 
     fn normalise(&self, name: &str, value: &mut Value) {
-        const SOME: [&str; 19] = [
+        const SOME: [&str; 20] = [
             "server_id",
             "now",
             "start",
@@ -211,6 +211,8 @@ impl Scene {
             "git_commit",
             "num_matches",
             "config_load_time",
+            // How often the closed connections were looked for.
+            "/connz",
             "config_digest",
             "update_time",
             "pending_bytes",
@@ -265,8 +267,8 @@ const PATHS: &str = "/varz|/connz|/connz?subs=1|/connz?subs=detail|/connz?subs=D
 /healthz?js-server-only=x|/healthz?js-meta-only=x|/healthz?stream=x|/healthz?stream=x&details=true|/healthz?account=a|
 /healthz?account=a&consumer=c|/healthz?consumer=c&details=1|/healthz?account=a&stream=s&consumer=c|/leafz|/leafz?subs=x|/leafz?acc=a|
 /gatewayz|/gatewayz?accs=x|/gatewayz?subs=q|/gatewayz?gw_name=x|/jsz|/jsz?acc=x|/jsz?streams=x|/jsz?limit=x|/raftz|/ipqueuesz|
-/ipqueuesz?all=x|/nope|/varz/|/streamz|/varz?x=%zz|/%76arz|//varz?x=1|/a/../varz|/../varz|/.|/a%20b//|/%3cb%3e//?%3cq%3e=1&y='|
-//x%0d%0aY:%20z/";
+/ipqueuesz?all=x|/nope|/varz/|/streamz|/varz?x=%zz|/%76arz|//varz?x=1|/a/../varz|/../varz|/.|/a%20b//|/%3Cb%3E//?%3cq%3e=1&y='|
+//x%0D%0AY:%20z/";
 
 #[test]
 fn answers_are_the_references() -> Result<()> {
@@ -552,28 +554,6 @@ fn only_so_many_closed_connections_are_remembered() -> Result<()> {
         });
         assert_eq!(names.len(), 3, "{side}: {names:?}");
     }
-    Ok(())
-}
-
-#[test]
-fn a_round_trip_is_measured() -> Result<()> {
-    let server = Side::Ours.server().arg("-m").arg("-1").config("ping_interval: \"50ms\"").start();
-    let mut client = Client::connect(server.address())?;
-    client.show_pings();
-    loop {
-        if let pinmesh_harness::Frame::Ping = client.frame()? {
-            break;
-        }
-    }
-    let rtt = |server: &Server| get_json(server, "/connz")["connections"][0]["rtt"].as_str().map(str::to_owned);
-    let before = rtt(&server).context("an rtt since CONNECT")?;
-    assert!(before != "0s", "{before}");
-    // A client that takes its time.
-    std::thread::sleep(std::time::Duration::from_millis(40));
-    client.send(b"PONG\r\n")?;
-    let shown = eventually("another round-trip time", || rtt(&server).filter(|shown| *shown != before));
-    let milliseconds: f64 = shown.trim_end_matches("ms").parse().with_context(|| shown.clone())?;
-    assert!(milliseconds >= 40.0, "{shown}");
     Ok(())
 }
 

@@ -188,6 +188,31 @@ fn clients_are_served_while_a_long_answer_is_made() {
     assert_eq!(answer.connections[0].subscriptions.len(), SUBSCRIPTIONS);
 }
 
+#[test]
+fn round_trips_are_measured_with_connect_and_with_every_ping() {
+    let mut net = Net::new(11, config(1));
+    let client = net.connect();
+    let rtt = |net: &mut Net| connections(net, everybody(Sort::Cid, 1))[0].numbers.rtt;
+    net.settle();
+    assert_eq!(rtt(&mut net), Duration::ZERO);
+    net.advance(30);
+    net.ask(client, format!("CONNECT {QUIET}\r\n"));
+    assert_eq!(rtt(&mut net), Duration::from_millis(30));
+    while !net.take(client).contains(&Frame::Ping) {
+        net.advance(100);
+    }
+    let before = net.now;
+    net.advance(1000);
+    net.ask(client, "PONG\r\n");
+    // The PING left at most one step of the loop above earlier.
+    let measured = rtt(&mut net);
+    assert!((1000..=1100).contains(&measured.as_millis()), "{measured:?} since {before}");
+    // Another PONG answers nothing.
+    net.advance(1000);
+    net.ask(client, "PONG\r\n");
+    assert_eq!(rtt(&mut net), measured);
+}
+
 /// Whoever asked has given up, or never existed.
 #[test]
 fn an_answer_that_nobody_waits_for_is_thrown_away() {
