@@ -8,7 +8,12 @@ use pinmesh_harness::{Client, Frame, poll_until};
 
 use crate::arena::{Arena, any_size, expect_silence, identity, payload};
 
-on_every_server!(everything_arrives, auto_unsubscribe_is_exact, requests_to_nobody_are_refused, requests_are_delivered_or_refused);
+on_every_server!(
+    everything_arrives,
+    auto_unsubscribe_is_exact,
+    requests_to_nobody_are_refused,
+    requests_are_delivered_or_refused
+);
 
 /// M publishers, N subscribers, K subjects, all at full speed; every subscriber gets every message once, intact.
 pub fn everything_arrives(arena: &mut Arena) -> Result<()> {

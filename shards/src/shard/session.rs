@@ -80,7 +80,12 @@ impl Core {
             let redacted = crate::protocol::connect::redact(json);
             self.trace_line(key, "<<-", &format!("CONNECT {}", String::from_utf8_lossy(&redacted)));
         }
+        let micros = self.now_micros;
         let Some(connection) = self.connection(key) else { return };
+        if connection.rtt == 0 {
+            // INFO was sent when it came, and CONNECT is the answer.
+            connection.rtt = micros.saturating_sub(connection.opened).max(1);
+        }
         if let Err(error) = connection.options.merge(json) {
             self.log_error(key, &error.to_string());
             self.close(key, Closing::Flush(CloseReason::ProtocolViolation));
@@ -126,7 +131,7 @@ impl Core {
     }
 
     fn admit(&mut self, key: Key, credential: Option<Box<str>>) {
-        let (headers_supported, micros) = (self.config.limits.headers, self.now_micros);
+        let headers_supported = self.config.limits.headers;
         let Some(connection) = self.connection(key) else { return };
         let ConnectOptions {
             protocol, headers, no_responders, echo, verbose, pedantic, new_account, ref account, ..
@@ -147,8 +152,6 @@ impl Core {
         }
         let first = !connection.flags.connected;
         if first {
-            // INFO was sent when it came, and CONNECT is the answer.
-            connection.rtt = micros.saturating_sub(connection.opened).max(1);
             connection.describe(credential.as_deref());
         }
         connection.flags.connected = true;

@@ -2,7 +2,8 @@
 //!
 //! A step looks at [`SLOTS`] places of a table or describes [`FACTS`] connections: some hundred microseconds at most, and a shard makes one
 //! step a turn. So a question about a million subscriptions takes some hundred turns, in which clients are served as ever. The price is
-//! that an answer is no picture of one moment: what comes or goes meanwhile may be in it or not. The counters need no walk at all.
+//! that an answer is no picture of one moment: what comes or goes meanwhile may be in it or not. The counters need no walk at all. What is
+//! remembered of closed connections is gone through in one step; `max_closed_clients` bounds it.
 //!
 //! A page of connections costs a look at the numbers of all of them and a heap of as many as come before the end of the page; only those
 //! are described. Subscriptions of connections are found by a walk over all subscriptions of the shard, because a walk over one
