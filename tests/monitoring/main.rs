@@ -3,247 +3,25 @@
 //! What cannot be alike is made alike first: ids, times, ports, sizes of the process, the numbers of connections (the reference's own
 //! clients take some), and the order of subscriptions, which is nobody's promise.
 
+mod http;
+mod scene;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener};
 
-use anyhow::{Context, Result, ensure};
-use pinmesh_harness::{Client, DEADLINE, Server, Side, eventually};
+use anyhow::{Context, Result};
+use pinmesh_harness::{Client, Side, eventually};
 use proptest::prelude::*;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use http::{connect, exchange, get, get_json, read_answer};
+use scene::{Scene, closed_connections};
+
 /// Without its system account the reference has no subscriptions of its own.
 const CONFIG: &str = "port: -1\nhost: \"127.0.0.1\"\nhttp: \"127.0.0.1:-1\"\nno_sys_acc: true\nserver_name: mon\n\
                       server_tags: [\"A:1\", b]\nserver_metadata { zone: \"<x>\" }\n";
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Answer {
-    status: String,
-    /// Names in lower case, without `date` and `content-length`, sorted.
-    headers: BTreeSet<String>,
-    body: Vec<u8>,
-    /// The server ended the connection.
-    closed: bool,
-}
-
-impl Answer {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
-    }
-}
-
-fn connect(address: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
-    stream.set_write_timeout(Some(DEADLINE))?;
-    Ok(stream)
-}
-
-/// Sends bytes and reads one answer.
-fn exchange(address: SocketAddr, request: &[u8]) -> Result<Answer> {
-    let mut stream = connect(address)?;
-    stream.write_all(request)?;
-    read_answer(&mut stream, !request.starts_with(b"HEAD "))
-}
-
-fn read_answer(stream: &mut TcpStream, with_body: bool) -> Result<Answer> {
-    let mut got = Vec::new();
-    let mut more = |got: &mut Vec<u8>| -> Result<bool> {
-        let mut bytes = [0; 4096];
-        let read = stream.read(&mut bytes).context("no answer")?;
-        got.extend_from_slice(&bytes[..read]);
-        Ok(read > 0)
-    };
-    let end = loop {
-        if let Some(at) = got.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at;
-        }
-        ensure!(more(&mut got)?, "the answer ends in its head: {:?}", String::from_utf8_lossy(&got));
-    };
-    let head = String::from_utf8_lossy(&got[..end]).into_owned();
-    let mut body = got.split_off(end + 4);
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap_or_default().to_owned();
-    let mut headers: BTreeSet<String> = lines
-        .map(|line| {
-            line.split_once(": ").map_or(line.to_owned(), |(name, value)| format!("{}: {value}", name.to_lowercase()))
-        })
-        .collect();
-    let length = headers.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-    let chunked = headers.remove("transfer-encoding: chunked");
-    let mut closed = false;
-    if with_body {
-        let done = |body: &[u8]| match length {
-            Some(length) => body.len() >= length,
-            None => chunked && body.ends_with(b"0\r\n\r\n"),
-        };
-        while !done(&body) && !closed {
-            closed = !more(&mut body)?;
-        }
-    }
-    if headers.contains("connection: close") && !closed {
-        closed = !more(&mut body)?;
-    }
-    if chunked {
-        body = dechunk(&body);
-    }
-    headers.retain(|line| !line.starts_with("date: ") && !line.starts_with("content-length: "));
-    Ok(Answer { status, headers, body, closed })
-}
-
-fn dechunk(mut rest: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    while let Some(at) = rest.windows(2).position(|window| window == b"\r\n") {
-        let length = usize::from_str_radix(&String::from_utf8_lossy(&rest[..at]), 16).unwrap_or(0);
-        let Some(chunk) = rest.get(at + 2..at + 2 + length).filter(|chunk| !chunk.is_empty()) else { break };
-        out.extend_from_slice(chunk);
-        rest = &rest[at + 2 + length + 2..];
-    }
-    out
-}
-
-fn get(server: &Server, path: &str) -> Answer {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    exchange(server.monitor_address(), request.as_bytes()).unwrap_or_else(|error| panic!("{path}: {error:#}"))
-}
-
-fn get_json(server: &Server, path: &str) -> Value {
-    let answer = get(server, path);
-    assert_eq!(answer.status, "HTTP/1.1 200 OK", "{path}: {}", answer.text());
-    answer.json()
-}
-
-/// A server with some clients, and what they did.
-struct Scene {
-    server: Server,
-    /// Kept so that they stay connected.
-    _clients: Vec<Client>,
-    /// The number of the first connection.
-    first_cid: u64,
-}
-
-impl Scene {
-    fn play(side: Side, shards: usize, config: &str) -> Result<Scene> {
-        let server = side.server().shards(shards).without_listen_flags().config(config).start();
-        let address = server.address();
-        let silent = Client::open(address)?;
-        let first_cid = serde_json::from_str::<Value>(silent.info())?["client_id"].as_u64().context("no client_id")?;
-        let options = r#"{"verbose":false,"name":"a<&>\"é\u0001","lang":"go","version":"1.2","user":"bob","pass":"x"}"#;
-        let mut a = Client::connect_with(address, options)?;
-        let mut b = Client::connect_with(address, r#"{"verbose":false,"name":"b","auth_token":"tok","headers":true}"#)?;
-        let mut c = Client::connect_with(address, r#"{"verbose":false}"#)?;
-        a.send(b"SUB foo.* 1\r\nSUB foo.> grp 22\r\nSUB bar 3\r\nUNSUB 3 5\r\nSUB gone 4\r\nUNSUB 4\r\n")?;
-        a.flush()?;
-        b.subscribe("foo.bar", "", 9)?;
-        b.flush()?;
-        c.publish("foo.bar", "", b"hello");
-        c.publish("foo.x", "", b"abc");
-        c.publish("nobody", "", b"0123456789");
-        c.flush()?;
-        for _ in 0..4 {
-            a.message()?;
-        }
-        b.message()?;
-        let mut gone = Client::connect_with(address, r#"{"verbose":false,"name":"gone","user":"u1"}"#)?;
-        gone.subscribe("zzz", "q", 7)?;
-        gone.publish("foo.y", "", b"1");
-        gone.flush()?;
-        for _ in 0..2 {
-            a.message()?;
-        }
-        drop(gone);
-        closed_connections(&server, 1);
-        let mut bad = Client::connect_with(address, r#"{"verbose":false,"name":"bad"}"#)?;
-        bad.send(b"FOO\r\n")?;
-        while bad.frame().is_ok() {}
-        closed_connections(&server, 2);
-        Ok(Scene { server, _clients: vec![silent, a, b, c], first_cid })
-    }
-
-    fn both(shards: usize, config: &str) -> Result<[Scene; 2]> {
-        Ok([Scene::play(Side::Ours, shards, config)?, Scene::play(Side::Reference, shards, config)?])
-    }
-
-    fn path(&self, template: &str) -> String {
-        let cid = |offset: u64| (self.first_cid + offset).to_string();
-        template.replace("{silent}", &cid(0)).replace("{a}", &cid(1)).replace("{gone}", &cid(4))
-    }
-
-    /// Without what cannot be alike.
-    fn normalised(&self, path: &str) -> (String, Value) {
-        let answer = get(&self.server, &self.path(path));
-        let head = format!("{} {:?}", answer.status, answer.headers);
-        if !answer.headers.contains("content-type: application/json") {
-            return (head, Value::String(answer.text()));
-        }
-        let mut value = answer.json();
-        self.normalise("", &mut value);
-        if path.starts_with("/subsz")
-            && path.contains("offset")
-            && let Some(list) = value.get_mut("subscriptions_list")
-        {
-            // Which ones are on a page is left to chance.
-            *list = Value::from(list.as_array().map_or(0, Vec::len));
-        }
-        (head, value)
-    }
-
-    fn normalise(&self, name: &str, value: &mut Value) {
-        const SOME: [&str; 20] = [
-            "server_id",
-            "now",
-            "start",
-            "stop",
-            "last_activity",
-            "rtt",
-            "uptime",
-            "idle",
-            "port",
-            "mem",
-            "cpu",
-            "gomaxprocs",
-            "go",
-            "git_commit",
-            "num_matches",
-            "config_load_time",
-            // How often the closed connections were looked for.
-            "/connz",
-            "config_digest",
-            "update_time",
-            "pending_bytes",
-        ];
-        match value {
-            Value::Object(map) => map.iter_mut().for_each(|(name, value)| self.normalise(name, value)),
-            Value::Array(list) => {
-                list.iter_mut().for_each(|value| self.normalise(name, value));
-                if name.starts_with("subscriptions_list") {
-                    list.sort_by_key(ToString::to_string);
-                }
-            }
-            Value::Number(number) if name == "cid" => {
-                *value = Value::from(number.as_u64().unwrap_or_default() - self.first_cid);
-            }
-            // An empty id says something, and so does the type.
-            Value::String(text) if name == "rtt" && text == "0s" => {}
-            Value::String(text) if SOME.contains(&name) && !text.is_empty() => *value = Value::from("some"),
-            Value::Number(number) if SOME.contains(&name) => {
-                *value = Value::from(if number.is_f64() || name == "cpu" { "some number" } else { "some integer" });
-            }
-            _ => {}
-        }
-    }
-}
-
-fn closed_connections(server: &Server, count: u64) {
-    eventually("closed connections in /connz", || {
-        (get_json(server, "/connz?state=closed")["total"].as_u64() >= Some(count)).then_some(())
-    });
-}
 
 /// Each of these is asked of both.
 const PATHS: &str = "/varz|/connz|/connz?subs=1|/connz?subs=detail|/connz?subs=Detail|/connz?auth=1|/connz?auth=1&subs=detail|
