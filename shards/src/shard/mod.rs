@@ -5,6 +5,7 @@
 //! what [`Shard::take_dirty`] names. That order is what keeps the flush barrier and causal order: whatever a client is told in a turn, the
 //! parcels that were made before it are in their inboxes.
 //!
+//! * `input`: reading, and acting on what was read.
 //! * `operations`, `subscriptions`: what a client's operations do; `session`: its life apart from messages.
 //! * `user_info`: the one request that the server itself answers.
 //! * `delivery`, `runs`, `groups`: from a message and a plan to frames in out-buffers and entries in parcels.
@@ -17,6 +18,7 @@
 mod delivery;
 mod groups;
 mod history;
+mod input;
 pub mod mail;
 mod operations;
 mod outbox;
@@ -40,6 +42,7 @@ use slab::Slab;
 
 use self::delivery::Receiving;
 use self::history::History;
+pub use self::input::Filled;
 use self::mail::{Control, Deliveries, Lengths, Mail};
 pub use self::outbox::{Outbox, Pressure};
 use self::runs::Run;
@@ -142,17 +145,6 @@ pub struct Shard {
     unfinished: Option<(Deliveries, usize)>,
 }
 
-/// What came of an attempt to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filled {
-    /// Bytes are there to act on, and the socket may have more.
-    More,
-    /// Bytes are there to act on (at least from before), and the socket has no more for now.
-    Drained,
-    /// Not now: the connection is paused, or gone.
-    Paused,
-}
-
 impl Shard {
     /// A shard without connections. `seed` is for its random choices.
     pub fn new(id: usize, config: Arc<Config>, directory: Arc<Directory>, seed: u64) -> Self {
@@ -224,103 +216,6 @@ impl Shard {
     /// A connection came. `refused`: there are too many. Says INFO.
     pub fn open(&mut self, cid: u64, peer: SocketAddr, refused: bool) -> Key {
         self.core.open(cid, peer, refused)
-    }
-
-    /// Reads what a connection has, once.
-    pub fn fill(&mut self, key: Key, read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>) -> Filled {
-        self.filled = 0;
-        let Some(connection) = self.core.connection(key) else { return Filled::Paused };
-        if connection.pause.is_some() || connection.closing.is_some() {
-            return Filled::Paused;
-        }
-        let result = match &mut connection.input.large {
-            // It was complete, and then a pause came.
-            Some(large) if large.is_complete() => return Filled::More,
-            Some(large) => {
-                let room = large.room();
-                let wanted = room.len();
-                let result = read(room);
-                large.advance(result.as_ref().copied().unwrap_or(0));
-                result.map(|read| (read, read == wanted))
-            }
-            None => {
-                let rest = std::mem::take(&mut connection.input.rest);
-                let room = self.chunk.len() - rest.len();
-                if let Some(place) = self.chunk.get_mut(..rest.len()) {
-                    place.copy_from_slice(&rest);
-                }
-                self.filled = rest.len();
-                if rest.len() >= READ_BYTES {
-                    // A pause left so much that it must be acted on first.
-                    return Filled::More;
-                }
-                let wanted = room.min(READ_BYTES);
-                let result = read(self.chunk.get_mut(rest.len()..rest.len() + wanted).unwrap_or(&mut []));
-                result.map(|read| {
-                    self.filled += read;
-                    (read, read == wanted)
-                })
-            }
-        };
-        match result {
-            Ok((0, _)) => {
-                connection.flags.end_of_input = true;
-                Filled::Drained
-            }
-            Ok((_, full)) => {
-                if connection.stalled > 0 {
-                    self.core.end_stalls(key);
-                }
-                if full { Filled::More } else { Filled::Drained }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Filled::Drained,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Filled::More,
-            Err(_) => {
-                // What came before the error was acted on when it came; what is incomplete now stays so.
-                self.core.close(key, Closing::Now(CloseReason::ReadError));
-                self.filled = 0;
-                Filled::Drained
-            }
-        }
-    }
-
-    /// Acts on what [`fill`](Self::fill) got.
-    pub fn act(&mut self, key: Key) {
-        if let Some(connection) = self.core.connection(key)
-            // Mail that came since may have paused it.
-            && connection.pause.is_none()
-            && let Some(incoming) = connection.input.large.take()
-        {
-            if incoming.is_complete() {
-                let large = Arc::new(incoming.into_bytes());
-                self.process(key, &large, Some(&large));
-            } else {
-                connection.input.large = Some(incoming);
-            }
-        } else if self.filled > 0 {
-            let chunk = std::mem::take(&mut self.chunk);
-            let input = chunk.get(..self.filled).unwrap_or(&chunk);
-            let consumed = self.process(key, input, None);
-            if let Some(rest) = input.get(consumed..)
-                && !rest.is_empty()
-                && let Some(connection) = self.core.connection(key)
-            {
-                connection.input.rest = rest.to_vec();
-            }
-            self.chunk = chunk;
-            self.filled = 0;
-        }
-        if let Some(connection) = self.core.connection(key)
-            && connection.flags.end_of_input
-            && connection.pause.is_none()
-        {
-            self.core.close(key, Closing::Flush(CloseReason::ClientClosed));
-        }
-    }
-
-    /// Is there nothing more to read from this connection?
-    pub fn at_end(&mut self, key: Key) -> bool {
-        self.core.connection(key).is_none_or(|found| found.flags.end_of_input || found.closing.is_some())
     }
 
     /// Mail from another shard. If [`is_receiving`](Self::is_receiving) then says so, it is more than this turn should write: the turn
