@@ -27,9 +27,9 @@ const FIRST_CID: u64 = 5;
 /// What all other shards together may have in flight to one shard.
 const INBOX_BYTES: u64 = 64 * 1024 * 1024;
 /// Less credit than some turns' worth would make every turn wait.
-const MIN_CREDIT_BYTES: u64 = 1024 * 1024;
-/// More credit than this only adds latency.
-const MAX_CREDIT_BYTES: u64 = 8 * 1024 * 1024;
+const MIN_CREDIT_BYTES: u64 = 512 * 1024;
+/// More credit only adds latency, and what it lets through when a connection with many subscriptions is behind already.
+const MAX_CREDIT_BYTES: u64 = 1024 * 1024;
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]

@@ -160,6 +160,19 @@ pub fn nobody_waits_for_a_reader_that_stopped(arena: &mut Arena) -> Result<()> {
 /// Each message is little work where it comes in, and more where the subscriptions are. Their reader is quick, so little
 /// waits in its out-buffer: what grows here without a bound is what waits between shards.
 pub fn a_shard_with_more_work_slows_its_publishers(arena: &mut Arena) -> Result<()> {
+    // On a busy machine the reader may not get its turn in time and be closed for that. Then nothing was learned: once more.
+    for _ in 0..4 {
+        let closed = |arena: &Arena| arena.server.log().matches("Slow Consumer Detected").count();
+        let closed_before = closed(arena);
+        match work_for_many_copies(arena) {
+            Err(_) if closed(arena) > closed_before => {}
+            result => return result,
+        }
+    }
+    work_for_many_copies(arena)
+}
+
+fn work_for_many_copies(arena: &mut Arena) -> Result<()> {
     const COPIES: usize = 10;
     const CHUNK: usize = 2000;
     let chunks = arena.rounds(1500);
