@@ -12,16 +12,12 @@ pub const PING: &[u8] = b"PING\r\n";
 /// What a verbose client gets for each accepted operation.
 pub const OK: &[u8] = b"+OK\r\n";
 
-/// Appends what the frames of one message begin with: `MSG <subject> ` or, with headers, `HMSG <subject> `.
-pub fn message_head(out: &mut Vec<u8>, subject: &[u8], headers: bool) {
-    let name: &[u8] = if headers { b"HMSG " } else { b"MSG " };
-    append(out, [name, subject, b" "]);
-}
-
-/// Appends the frame of one subscription; `tail` is that of [`Publish`](super::client::Publish).
+/// Appends what a frame begins with: `MSG <subject> <sid> ` or, with headers, `HMSG <subject> <sid> `. What follows is the tail of
+/// [`Publish`](super::client::Publish).
 #[inline]
-pub fn write_message(out: &mut Vec<u8>, head: &[u8], sid: &[u8], tail: &[u8]) {
-    append(out, [head, sid, b" ", tail]);
+pub fn message_head(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], headers: bool) {
+    let name: &[u8] = if headers { b"HMSG " } else { b"MSG " };
+    append(out, [name, subject, b" ", sid, b" "]);
 }
 
 /// Appends a frame for a subscriber without headers to a message that has some: `payload` is what follows them.
@@ -67,9 +63,8 @@ mod tests {
 
     #[test]
     fn messages() {
-        assert_eq!(written(|out| message_head(out, b"a.b", false)), "MSG a.b ");
-        assert_eq!(written(|out| message_head(out, b"a.b", true)), "HMSG a.b ");
-        assert_eq!(written(|out| write_message(out, b"MSG a.b ", b"7", b"r 2\r\nhi\r\n")), "MSG a.b 7 r 2\r\nhi\r\n");
+        assert_eq!(written(|out| message_head(out, b"a.b", b"7", false)), "MSG a.b 7 ");
+        assert_eq!(written(|out| message_head(out, b"a.b", b"7", true)), "HMSG a.b 7 ");
     }
 
     #[test]

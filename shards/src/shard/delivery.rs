@@ -317,31 +317,19 @@ fn write_frame(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8], head: Optio
     }
     match head {
         Some(head) => head.append(out, message.header_len > 0),
-        None => write_head(out, message, sid),
+        None => frame::message_head(out, message.subject, sid, message.header_len > 0),
     }
     append_tail(out, message.tail, message.wide);
-}
-
-fn write_head(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8]) {
-    out.extend_from_slice(if message.header_len > 0 { b"HMSG " } else { b"MSG " });
-    out.extend_from_slice(message.subject);
-    out.push(b' ');
-    out.extend_from_slice(sid);
-    out.push(b' ');
 }
 
 /// The beginning of a large message's frame; answers from which byte of the tail on it can be shared.
 fn write_large_head(out: &mut Vec<u8>, message: &Message<'_>, sid: &[u8], stripped: bool) -> usize {
     if !stripped {
-        write_head(out, message, sid);
+        frame::message_head(out, message.subject, sid, message.header_len > 0);
         return 0;
     }
     let payload = message.body_len - message.header_len;
-    out.extend_from_slice(b"MSG ");
-    out.extend_from_slice(message.subject);
-    out.push(b' ');
-    out.extend_from_slice(sid);
-    out.push(b' ');
+    frame::message_head(out, message.subject, sid, false);
     if let Some(reply) = message.reply() {
         out.extend_from_slice(reply);
         out.push(b' ');
