@@ -26,6 +26,7 @@ fn config() -> Config {
         limits: Limits::default(),
         auth: Auth::Open,
         trace: Trace::default(),
+        cluster: None,
     }
 }
 

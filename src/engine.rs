@@ -34,7 +34,7 @@ pub fn config(
         headers_only: options.logging.trace_headers,
         max_len: non_negative(options.logging.max_traced_msg_len),
     };
-    Config { shards, identity, limits: limits(options), auth: auth(&options.auth), trace }
+    Config { shards, identity, limits: limits(options), auth: auth(&options.auth), trace, cluster: None }
 }
 
 /// Why the shards did not start, and what to do about it.

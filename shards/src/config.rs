@@ -23,6 +23,8 @@ pub struct Config {
     pub auth: Auth,
     /// Log protocol lines (`TRC`); costs a look at one flag a message when off.
     pub trace: Trace,
+    /// The cluster that it is part of.
+    pub cluster: Option<Cluster>,
 }
 
 /// Threads and cores.
@@ -152,4 +154,95 @@ pub struct Trace {
 pub struct Bound {
     /// Actual address, with the port that the kernel chose.
     pub address: SocketAddr,
+}
+
+/// `cluster {}`, and the flags that go with it. A server has one iff it listens for routes.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Name of the cluster, without blanks.
+    pub name: String,
+    /// The name was generated, and may give way to another's.
+    pub name_is_dynamic: bool,
+    /// Host as configured, for INFO and logs (`0.0.0.0` when nothing was said).
+    pub host: String,
+    /// Port as bound.
+    pub port: u16,
+    /// `advertise`: what INFO says instead of host and port.
+    pub advertise: Option<(String, u16)>,
+    /// `no_advertise`: clients are told nothing of the cluster, and peers nothing of this server's client address.
+    pub no_advertise: bool,
+    /// Where clients reach this server (`host:port`), as peers pass it on to theirs.
+    pub client_urls: Vec<String>,
+    /// `authorization` of routes that come in; also used towards servers that were learned by gossip.
+    pub authorization: Option<RouteAuthorization>,
+    /// How long a peer may take for CONNECT when there is an `authorization`.
+    pub auth_timeout: Duration,
+    /// `routes`
+    pub routes: Vec<RouteUrl>,
+    /// `connect_retries`: attempts after the first towards a server that was learned by gossip.
+    pub connect_retries: u32,
+    /// `connect_backoff`: attempts wait 1, 2, 4, … 30 seconds instead of one each.
+    pub connect_backoff: bool,
+    /// `connect_error_reports`: every which failed attempt of a first connect is an error line.
+    pub connect_error_reports: u32,
+    /// `reconnect_error_reports`: the same for reconnects.
+    pub reconnect_error_reports: u32,
+    /// `permissions`
+    pub permissions: Option<RoutePermissions>,
+    /// `pool_size`; `None`: pooling and dedicated accounts are off.
+    pub pool_size: Option<u32>,
+    /// `accounts`: each has a route connection of its own to every peer.
+    pub accounts: Vec<String>,
+    /// `compression`, as in INFO (`accept`, `off`, `s2_fast`, …).
+    pub compression: String,
+    /// `compression { rtt_thresholds }` of `s2_auto`.
+    pub rtt_thresholds: Vec<Duration>,
+    /// `ping_interval`, 30 s at most.
+    pub ping_interval: Duration,
+    /// `ping_max`
+    pub ping_max: u32,
+    /// `write_deadline`
+    pub write_deadline: Duration,
+    /// `write_timeout: retry`: a route that took some bytes within the deadline is kept.
+    pub write_timeout_retry: bool,
+}
+
+/// User and password of routes.
+#[derive(Clone, Debug)]
+pub struct RouteAuthorization {
+    /// User name.
+    pub user: String,
+    /// Plain password or bcrypt hash.
+    pub password: Secret,
+}
+
+/// One of `routes`: a server to connect to.
+#[derive(Clone, Debug)]
+pub struct RouteUrl {
+    /// Host name or address.
+    pub host: String,
+    /// Port; `None` is an error at each attempt to connect, as in the reference.
+    pub port: Option<u16>,
+    /// User and password of the URL.
+    pub credentials: Option<(String, Secret)>,
+    /// As logs show it: the password as `xxxxx`.
+    pub shown: String,
+}
+
+/// `permissions` of routes: subject patterns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoutePermissions {
+    /// What of this server's own interest peers are told.
+    pub import: SubjectRules,
+    /// What interest of peers is accepted.
+    pub export: SubjectRules,
+}
+
+/// What is allowed, and what of it is not; nothing allowed explicitly means everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubjectRules {
+    /// Patterns; `None`: all.
+    pub allow: Option<Vec<String>>,
+    /// Patterns that are excepted.
+    pub deny: Vec<String>,
 }

@@ -12,6 +12,7 @@ pub mod connection;
 mod driver;
 pub mod interest;
 pub mod lane;
+pub mod mesh;
 pub mod protocol;
 pub mod server;
 mod service;

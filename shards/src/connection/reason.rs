@@ -22,10 +22,17 @@ pub enum CloseReason {
     MaxControlLineExceeded,
     NoRespondersRequiresHeaders,
     ServerShutdown,
+    DuplicateRoute,
+    RouteRemoved,
+    MissingAccount,
+    ClusterNameConflict,
+    DuplicateServerName,
+    IncorrectPort,
+    WrongGateway,
 }
 
 impl CloseReason {
-    const ALL: [CloseReason; 16] = [
+    const ALL: [CloseReason; 23] = [
         CloseReason::ClientClosed,
         CloseReason::AuthenticationTimeout,
         CloseReason::AuthenticationFailure,
@@ -42,6 +49,13 @@ impl CloseReason {
         CloseReason::MaxControlLineExceeded,
         CloseReason::NoRespondersRequiresHeaders,
         CloseReason::ServerShutdown,
+        CloseReason::DuplicateRoute,
+        CloseReason::RouteRemoved,
+        CloseReason::MissingAccount,
+        CloseReason::ClusterNameConflict,
+        CloseReason::DuplicateServerName,
+        CloseReason::IncorrectPort,
+        CloseReason::WrongGateway,
     ];
 
     /// How many reasons come before this one when they are sorted by their texts.
@@ -67,6 +81,13 @@ impl CloseReason {
             CloseReason::MaxControlLineExceeded => "Maximum Control Line Exceeded",
             CloseReason::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             CloseReason::ServerShutdown => "Server Shutdown",
+            CloseReason::DuplicateRoute => "Duplicate Route",
+            CloseReason::RouteRemoved => "Route Removed",
+            CloseReason::MissingAccount => "Missing Account",
+            CloseReason::ClusterNameConflict => "Cluster Name Conflict",
+            CloseReason::DuplicateServerName => "Duplicate Server Name",
+            CloseReason::IncorrectPort => "Incorrect Port",
+            CloseReason::WrongGateway => "Wrong Gateway",
         }
     }
 }

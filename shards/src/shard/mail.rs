@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::survey::Survey;
 use crate::account::AccountId;
 use crate::auth::Verification;
-use crate::connection::{Key, Large};
+use crate::connection::{CloseReason, Key, Large};
+use crate::mesh::PeerPath;
 
 /// Who published a message. Travels with it, because echo, stalls and no-responders come back to its publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -359,6 +360,75 @@ pub enum Control {
     Survey(Box<Survey>),
     /// Close everything and end.
     Shutdown,
+
+    /// From the mesh: this shard's way to a remote server, from now on. Interest of this shard is announced on it.
+    PeerUp {
+        /// The remote's number.
+        peer: u16,
+        /// The way.
+        path: PeerPath,
+        /// May be sent headers.
+        headers: bool,
+    },
+    /// From the mesh: there is no way to a remote any more.
+    PeerDown {
+        /// The remote's number.
+        peer: u16,
+    },
+    /// From the mesh: bytes for a route of this shard (a later INFO, say).
+    RouteTell {
+        /// The route.
+        rid: u64,
+        /// Whole lines.
+        bytes: Box<[u8]>,
+    },
+    /// From the mesh: a route of this shard must go.
+    RouteClose {
+        /// The route.
+        rid: u64,
+        /// What the remote is told.
+        error: Option<Box<str>>,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// From the mesh: a route counts as dialled by this server, or as configured, though it was not.
+    RouteUpgrade {
+        /// The route.
+        rid: u64,
+        /// See [`crate::mesh::RouteStart`].
+        explicit: bool,
+    },
+    /// From the mesh: what clients are told of the cluster. Those that want to hear of changes get a new INFO.
+    ClusterChanged {
+        /// Name of the cluster.
+        name: Arc<str>,
+        /// `connect_urls`; `None`: INFO has no such field.
+        connect_urls: Option<Arc<[String]>>,
+    },
+    /// To the mesh: a route got an INFO.
+    RouteInfo {
+        /// The route.
+        rid: u64,
+        /// The object.
+        json: Box<[u8]>,
+    },
+    /// To the mesh: the PONG that was to be reported.
+    RoutePong {
+        /// The route.
+        rid: u64,
+    },
+    /// To the mesh: a route is closed. Its line is logged, its interest is on its way out.
+    RouteClosed {
+        /// The route.
+        rid: u64,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// To the mesh: nothing is left of a closed route; when this is so of all of a remote's, its number is free.
+    RouteForgotten {
+        /// The route.
+        rid: u64,
+    },
 }
 
 /// What leaves a shard's core at the end of a turn.

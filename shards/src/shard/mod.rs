@@ -266,6 +266,7 @@ impl Shard {
             Control::Verify { .. } => {}
             Control::Survey(survey) => self.core.surveys.push_back(*survey),
             Control::Shutdown => self.core.close_all(CloseReason::ServerShutdown),
+            _ => {}
         }
     }
 

@@ -54,6 +54,7 @@ pub(crate) fn config(shards: usize) -> Config {
         limits: Limits::default(),
         auth: Auth::Open,
         trace: Trace::default(),
+        cluster: None,
     }
 }
 
