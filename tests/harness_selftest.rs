@@ -1,9 +1,10 @@
 //! The harness itself, on which every other black-box test leans: servers start on free ports, come back on the
 //! same one, end, and leave nothing behind.
 
+use std::collections::BTreeSet;
 use std::net::TcpStream;
 
-use pinmesh_harness::{Side, Signal};
+use pinmesh_harness::{Cluster, Kind, Side, Signal};
 
 #[test]
 fn a_server_restarts_on_its_port() {
@@ -55,4 +56,17 @@ fn a_program_that_ends_is_told_apart_from_one_that_runs() {
 #[should_panic(expected = "nats-server is not ready for clients")]
 fn a_server_that_does_not_start_fails_the_test() {
     Side::Reference.server().config("no_such_key: 1").start();
+}
+
+#[test]
+fn a_cluster_is_ready_when_all_servers_hear_each_other() {
+    let mut cluster = Cluster::start(&[Kind::Reference, Kind::Old, Kind::Reference]).expect("a cluster");
+    let ids: BTreeSet<String> = cluster.members.iter().map(|member| member.id().expect("an id")).collect();
+    for member in &cluster.members {
+        let mut known = member.remotes().expect("remote servers");
+        known.insert(member.id().expect("an id"));
+        assert_eq!(known, ids, "{member}");
+    }
+    cluster.members[1].server.restart();
+    cluster.wait_for_mesh().expect("the mesh comes back");
 }

@@ -14,14 +14,17 @@
 //! ```
 
 pub mod client;
+pub mod cluster;
 pub mod frame;
 pub mod mangle;
+pub mod monitoring;
 mod poll;
 pub mod scenarios;
 mod server;
 mod side;
 
 pub use client::Client;
+pub use cluster::{Cluster, Kind, Member, Seat};
 pub use frame::{Frame, Message, Received};
 pub use poll::{DEADLINE, eventually, poll_until};
 pub use server::{Builder, Finished, NotReady, Server, Signal};
