@@ -6,3 +6,4 @@ pub mod frame;
 pub mod info;
 pub mod json;
 pub mod quote;
+pub mod s2;
