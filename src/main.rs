@@ -160,7 +160,8 @@ impl Start<'_> {
         let config = engine::config(options, &server_id, layout, advertise, bound.port());
         info!("{shards}");
         let identity = config.identity.clone();
-        let server = Server::start(config, listener).map_err(|error| anyhow::anyhow!(engine::start_failure(&error)))?;
+        let server =
+            Server::start(config, listener, None).map_err(|error| anyhow::anyhow!(engine::start_failure(&error)))?;
         let mut ports = Ports::new(&options.host, bound.port());
         if let Some((listener, bound)) = monitoring {
             ports = ports.with_monitoring(bound);

@@ -4,19 +4,21 @@
 //! readable socket in a turn keeps a firehose from starving the others; what may have more is remembered, because mio's events are edges.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{CloseReason, Key};
 use crate::interest::ring;
 use crate::lane::gauge::Gauges;
-use crate::lane::{Endpoint, Outgoing, Wake};
+use crate::lane::ids::ConnectionIds;
+use crate::lane::{Endpoint, Outgoing};
 use crate::shard::mail::{Control, Mail};
 use crate::shard::{Filled, Shard};
+use crate::sockets::{self, Acceptor, Bell};
 
 /// The waker's token; connections have their slab index.
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -34,12 +36,8 @@ const SPIN_AFTER_MAIL: Duration = Duration::from_millis(2);
 const SPINS: u32 = 200;
 /// One of the shard's directory partitions is looked after in this interval, if the shard is awake anyway.
 const UPKEEP_INTERVAL_MS: u64 = 1000;
-/// Accepting failed (too few file descriptors, mostly): try again after so long, or when a connection ends.
-const ACCEPT_PAUSE_MS: u64 = 100;
 /// A shutdown does not wait longer than this for sockets that take nothing.
 const SHUTDOWN_MS: u64 = 500;
-/// Reads that throw away what a client sent behind its mistake, so that closing does not reset what it was told.
-const DISCARDS: usize = 4;
 
 /// What travels between drivers: the cores' mail, and sockets.
 #[derive(Debug)]
@@ -59,30 +57,6 @@ pub(crate) struct Arrival {
     refused: bool,
 }
 
-/// Wakes a shard out of its poll, or the service thread out of its sleep.
-pub(crate) enum Bell {
-    /// A shard's.
-    Poll(mio::Waker),
-    /// The service thread's.
-    Service(crossbeam_channel::Sender<()>),
-}
-
-impl Wake for Bell {
-    fn wake(&self) {
-        match self {
-            Bell::Poll(waker) => {
-                if let Err(error) = waker.wake() {
-                    log::error!("a shard could not be woken: {error}");
-                }
-            }
-            // Full means that it is awake already.
-            Bell::Service(sender) => {
-                let _ = sender.try_send(());
-            }
-        }
-    }
-}
-
 struct Socket {
     stream: TcpStream,
     key: Key,
@@ -96,28 +70,14 @@ struct Socket {
 pub(crate) struct Shared {
     /// Connections by shard.
     pub gauges: Gauges,
+    /// Numbers of connections.
+    pub ids: ConnectionIds,
     /// The beginning of time.
     pub start: Instant,
     /// More connections than this are refused.
     pub max_connections: usize,
     /// Spin for so long before sleeping.
     pub spin: Duration,
-}
-
-/// The listener and what goes with accepting.
-pub(crate) struct Acceptor {
-    pub listener: TcpListener,
-    pub next_cid: u64,
-    ready: bool,
-    paused_until: Option<u64>,
-    next_shard: usize,
-}
-
-impl Acceptor {
-    /// `first_cid`: number of the first connection.
-    pub fn new(listener: TcpListener, first_cid: u64) -> Self {
-        Acceptor { listener, next_cid: first_cid, ready: false, paused_until: None, next_shard: 0 }
-    }
 }
 
 /// See the module.
@@ -127,6 +87,8 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     poll: Poll,
     acceptor: Option<Acceptor>,
+    /// Where the search for the shard with the fewest connections begins.
+    next_shard: usize,
     /// By the index of the connection's key.
     sockets: Vec<Option<Socket>>,
     ready: Vec<Key>,
@@ -147,12 +109,10 @@ impl Driver {
         endpoint: Endpoint<Freight, Bell>,
         shared: Arc<Shared>,
         poll: Poll,
-        acceptor: Option<Acceptor>,
+        listener: Option<TcpListener>,
     ) -> std::io::Result<Self> {
-        let mut acceptor = acceptor;
-        if let Some(acceptor) = &mut acceptor {
-            poll.registry().register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;
-        }
+        let acceptor = listener.map(|listener| Acceptor::new(listener, "Client", poll.registry(), LISTENER));
+        let acceptor = acceptor.transpose()?;
         // The service thread is no shard.
         let shards = endpoint.shards() - 1;
         let me = endpoint.shard();
@@ -163,6 +123,7 @@ impl Driver {
             shared,
             poll,
             acceptor,
+            next_shard: 0,
             sockets: Vec::new(),
             ready: Vec::new(),
             batch: Vec::new(),
@@ -190,7 +151,7 @@ impl Driver {
                     WAKER => {}
                     LISTENER => {
                         if let Some(acceptor) = &mut self.acceptor {
-                            acceptor.ready = true;
+                            acceptor.on_event();
                         }
                     }
                     Token(index) => self.socket_event(index, event),
@@ -217,7 +178,7 @@ impl Driver {
         let busy = !self.ready.is_empty()
             || self.shard.is_busy()
             || self.endpoint.may_have_mail()
-            || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.ready);
+            || self.acceptor.as_ref().is_some_and(Acceptor::is_ready);
         if busy {
             self.turns_without_poll += 1;
             if self.turns_without_poll <= TURNS_WITHOUT_POLL {
@@ -270,7 +231,7 @@ impl Driver {
 
     fn timeout(&self) -> Option<Duration> {
         let now = self.shared.start.elapsed().as_millis() as u64;
-        let paused = self.acceptor.as_ref().and_then(|acceptor| acceptor.paused_until);
+        let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
         let times = [self.shard.next_timer(), paused, self.ending];
         let next = times.into_iter().flatten().min()?;
         // One more, because the poll's milliseconds and ours begin at different moments.
@@ -408,56 +369,26 @@ impl Driver {
     }
 
     fn accept(&mut self) {
-        let Some(acceptor) = &mut self.acceptor else { return };
-        if acceptor.paused_until.is_some_and(|until| self.now >= until) {
-            acceptor.paused_until = None;
-            acceptor.ready = true;
-        }
-        if !acceptor.ready {
-            return;
-        }
         for _ in 0..ACCEPTS {
             let Some(acceptor) = &mut self.acceptor else { return };
-            match acceptor.listener.accept() {
-                Ok((stream, peer)) => {
-                    // An IPv4 client of a listener for both is an IPv4 client.
-                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                    let cid = acceptor.next_cid;
-                    acceptor.next_cid += 1;
-                    let gauges = &self.shared.gauges;
-                    let refused = gauges.total() >= self.shared.max_connections;
-                    let target = gauges.least_loaded(acceptor.next_shard);
-                    acceptor.next_shard = target + 1;
-                    gauges.add(target);
-                    let arrival = Arrival { stream, peer, cid, refused };
-                    if target == self.endpoint.shard() {
-                        self.open(arrival);
-                    } else {
-                        self.batch.push(Outgoing { target, bytes: 0, payload: Freight::Connection(arrival) });
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    acceptor.ready = false;
-                    return;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    log::error!("Temporary Client Accept Error ({error}), sleeping {ACCEPT_PAUSE_MS}ms");
-                    acceptor.ready = false;
-                    acceptor.paused_until = Some(self.now + ACCEPT_PAUSE_MS);
-                    return;
-                }
+            let Some((stream, peer)) = acceptor.accept(self.now) else { return };
+            let Shared { gauges, ids, max_connections, .. } = &*self.shared;
+            let refused = gauges.total() >= *max_connections;
+            let target = gauges.least_loaded(self.next_shard);
+            self.next_shard = target + 1;
+            gauges.add(target);
+            let arrival = Arrival { stream, peer, cid: ids.take(), refused };
+            if target == self.endpoint.shard() {
+                self.open(arrival);
+            } else {
+                self.batch.push(Outgoing { target, bytes: 0, payload: Freight::Connection(arrival) });
             }
         }
     }
 
     fn open(&mut self, arrival: Arrival) {
         let Arrival { mut stream, peer, cid, refused } = arrival;
-        // Frames leave in batches of their own making; the kernel need not wait for more.
-        if let Err(error) = stream.set_nodelay(true) {
-            log::debug!("{peer} - cid:{cid} - TCP_NODELAY: {error}");
-        }
+        sockets::do_not_delay(&stream);
         let key = self.shard.open(cid, peer, refused);
         let index = key.index as usize;
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -476,31 +407,19 @@ impl Driver {
     fn drop_socket(&mut self, key: Key) {
         if let Some(place) = self.sockets.get_mut(key.index as usize)
             && place.as_ref().is_some_and(|socket| socket.key == key)
-            && let Some(mut socket) = place.take()
+            && let Some(socket) = place.take()
         {
-            // What is unread when a socket is closed makes the kernel send a reset, which may overtake the last words.
-            let mut discarded = [0; 4096];
-            for _ in 0..DISCARDS {
-                if !matches!(socket.stream.read(&mut discarded), Ok(read) if read > 0) {
-                    break;
-                }
-            }
-            let _ = socket.stream.shutdown(Shutdown::Both);
+            sockets::close(socket.stream);
             self.shared.gauges.remove(self.endpoint.shard());
             self.shard.remove(key);
         }
-        // A free file descriptor may be what the acceptor waits for.
-        if let Some(acceptor) = &mut self.acceptor
-            && acceptor.paused_until.take().is_some()
-        {
-            acceptor.ready = true;
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.on_freed();
         }
     }
 
     fn shut_down(&mut self) {
-        if self.acceptor.take().is_some() {
-            log::debug!("Client accept loop exiting..");
-        }
+        self.acceptor = None;
         self.shard.receive(self.endpoint.shard(), Mail::Control(Control::Shutdown));
         self.ending = Some(self.now + SHUTDOWN_MS);
     }

@@ -18,6 +18,7 @@ pub mod server;
 mod service;
 pub mod shard;
 pub mod snapshot;
+mod sockets;
 pub mod subject;
 #[cfg(test)]
 mod testing;

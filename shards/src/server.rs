@@ -7,23 +7,23 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::bounded;
 use mio::Poll;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{Config, MAX_SHARDS, ShardLayout};
-use crate::driver::{self, Acceptor, Bell, Driver, Shared};
+use crate::driver::{self, Driver, Shared};
 use crate::interest::Directory;
 use crate::lane::gauge::Gauges;
+use crate::lane::ids::ConnectionIds;
 use crate::lane::mesh;
-use crate::service::{Order, Service};
+use crate::service::{Desk, Order, Service};
 use crate::shard::Shard;
 use crate::snapshot::{Query, Snapshot};
+use crate::sockets::Bell;
 
 /// Connections that may wait to be accepted; the kernel cuts it to its own limit.
 const BACKLOG: i32 = 4096;
-/// The reference's own clients per account take the numbers before.
-const FIRST_CID: u64 = 5;
 /// What all other shards together may have in flight to one shard.
 const INBOX_BYTES: u64 = 64 * 1024 * 1024;
 /// Less credit than some turns' worth would make every turn wait.
@@ -34,7 +34,7 @@ const MAX_CREDIT_BYTES: u64 = 1024 * 1024;
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The client port could not be had; the program words this as the reference does.
+    /// A port could not be had; the program words this as the reference does.
     #[error("listen tcp {address}: {source}")]
     Bind {
         /// Host and port as configured.
@@ -45,14 +45,14 @@ pub enum StartError {
     /// A shard's thread or event loop could not be made.
     #[error("shard {shard}: {source}")]
     Shard {
-        /// Number of the shard.
+        /// Number of the shard; the one behind the last shard is the service thread.
         shard: usize,
         /// What the system said.
         source: std::io::Error,
     },
 }
 
-/// A bound client listener; nothing is accepted until [`Server::start`].
+/// A bound listener; nothing is accepted until [`Server::start`].
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
@@ -97,31 +97,32 @@ impl Listener {
 /// The running shards.
 #[derive(Debug)]
 pub struct Server {
-    orders: Sender<Order>,
+    desk: Desk,
     shards: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts one thread per shard and begins to accept.
-    pub fn start(config: Config, listener: Listener) -> Result<Server, StartError> {
+    /// Starts one thread per shard and begins to accept: clients with `listener`, and with `_routes` the other servers of a cluster.
+    pub fn start(config: Config, listener: Listener, _routes: Option<Listener>) -> Result<Server, StartError> {
         let count = config.shards.count.clamp(1, MAX_SHARDS);
         let failed = |shard| move |source| StartError::Shard { shard, source };
         let mut polls = Vec::with_capacity(count);
         let mut bells = Vec::with_capacity(count + 1);
         for shard in 0..count {
-            let poll = Poll::new().map_err(failed(shard))?;
-            bells.push(Bell::Poll(mio::Waker::new(poll.registry(), driver::WAKER).map_err(failed(shard))?));
+            let (poll, bell) = poll_and_bell().map_err(failed(shard))?;
             polls.push(poll);
+            bells.push(bell);
         }
-        let (bell, rung) = bounded(1);
-        bells.push(Bell::Service(bell));
-        let (orders, received) = unbounded();
+        let (service_poll, bell) = poll_and_bell().map_err(failed(count))?;
+        bells.push(bell.clone());
+        let (desk, orders) = Desk::new(bell);
 
         let mut random = fastrand::Rng::new();
         let directory = Arc::new(Directory::new(count, random.u64(..)));
         let shared = Arc::new(Shared {
             gauges: Gauges::new(count),
+            ids: ConnectionIds::new(),
             start: Instant::now(),
             max_connections: config.limits.max_connections,
             spin: config.shards.spin,
@@ -129,15 +130,15 @@ impl Server {
         let config = Arc::new(Config { shards: ShardLayout { count, ..config.shards.clone() }, ..config });
         let mut endpoints = mesh(bells, credit_bytes(count));
         let service = endpoints.pop();
-        let mut acceptor = Some(Acceptor::new(mio::net::TcpListener::from_std(listener.socket), FIRST_CID));
+        let mut listener = Some(listener.socket);
         let mut drivers = Vec::with_capacity(count);
         for (number, (endpoint, poll)) in endpoints.into_iter().zip(polls).enumerate() {
             let shard = Shard::new(number, Arc::clone(&config), Arc::clone(&directory), random.u64(..));
-            let driver = Driver::new(shard, endpoint, Arc::clone(&shared), poll, acceptor.take());
+            let driver = Driver::new(shard, endpoint, Arc::clone(&shared), poll, listener.take());
             drivers.push(driver.map_err(failed(number))?);
         }
 
-        let mut server = Server { orders, shards: count, threads: Vec::new() };
+        let mut server = Server { desk: desk.clone(), shards: count, threads: Vec::new() };
         let core_of = |number: usize| config.shards.cores.get(number % config.shards.cores.len().max(1)).copied();
         for (number, driver) in drivers.into_iter().enumerate() {
             let core = core_of(number);
@@ -145,8 +146,8 @@ impl Server {
             server.spawn(format!("shard-{number}"), work).map_err(failed(number))?;
         }
         if let Some(endpoint) = service {
-            let service = Service::new(endpoint, rung, received);
-            server.spawn("service".to_owned(), move || service.run()).map_err(failed(count))?;
+            let service = Service::new(endpoint, service_poll, desk, orders);
+            server.spawn("service".to_owned(), move || run_service(service)).map_err(failed(count))?;
         }
         Ok(server)
     }
@@ -158,13 +159,13 @@ impl Server {
 
     /// For asking the running server how it is.
     pub fn observer(&self) -> Observer {
-        Observer { orders: self.orders.clone(), shards: self.shards }
+        Observer { desk: self.desk.clone(), shards: self.shards }
     }
 
     /// Closes the listener and every connection (reason `Server Shutdown`), and joins the shards.
     pub fn shutdown(self) {
         // The service thread is gone only if everything is.
-        let _ = self.orders.send(Order::ShutDown);
+        let _ = self.desk.leave(Order::ShutDown);
         for thread in self.threads {
             if thread.join().is_err() {
                 log::error!("a shard had panicked");
@@ -176,7 +177,7 @@ impl Server {
 /// Asks the shards; any number of threads may have one.
 #[derive(Clone, Debug)]
 pub struct Observer {
-    orders: Sender<Order>,
+    desk: Desk,
     shards: usize,
 }
 
@@ -190,7 +191,7 @@ impl Observer {
     pub fn ask(&self, query: Query, patience: Duration) -> Result<Vec<Snapshot>, Unanswered> {
         let deadline = Instant::now() + patience;
         let (answers, received) = bounded(self.shards);
-        self.orders.send(Order::Ask(Arc::new(query), answers)).map_err(|_| Unanswered)?;
+        self.desk.leave(Order::Ask(Arc::new(query), answers)).map_err(|_| Unanswered)?;
         let mut snapshots = Vec::with_capacity(self.shards);
         while snapshots.len() < self.shards {
             snapshots.push(received.recv_deadline(deadline).map_err(|_| Unanswered)?);
@@ -216,6 +217,18 @@ fn run_shard(number: usize, core: Option<usize>, driver: Driver) {
         // Without its poll a shard is a hole in the server; the panic takes the process down.
         panic!("shard {number} cannot poll: {error}");
     }
+}
+
+fn run_service(service: Service) {
+    if let Err(error) = service.run() {
+        panic!("the service thread cannot poll: {error}");
+    }
+}
+
+fn poll_and_bell() -> io::Result<(Poll, Bell)> {
+    let poll = Poll::new()?;
+    let bell = Bell::new(poll.registry(), driver::WAKER)?;
+    Ok((poll, bell))
 }
 
 /// What each ordered pair of shards may have in flight: an equal part of what one inbox may hold, but enough for some turns.

@@ -58,6 +58,7 @@ mod credit;
 mod doorbell;
 mod endpoint;
 pub mod gauge;
+pub mod ids;
 mod sync;
 pub mod versions;
 
