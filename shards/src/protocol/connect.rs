@@ -3,7 +3,7 @@
 //! The reader is as tolerant as the reference's: names match in any case, unknown ones are ignored, the last of
 //! several wins, `null` changes nothing, and what is no UTF-8 is replaced. Wrong types are errors.
 
-mod mismatch;
+pub(super) mod mismatch;
 mod redact;
 #[cfg(test)]
 mod tests;
@@ -78,7 +78,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    fn syntax(error: serde_json::Error) -> Self {
+    pub(super) fn syntax(error: serde_json::Error) -> Self {
         if error.is_eof() { ConnectError::Unfinished } else { ConnectError::Syntax(error) }
     }
 }

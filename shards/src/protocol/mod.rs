@@ -5,5 +5,8 @@ pub mod connect;
 pub mod frame;
 pub mod info;
 pub mod json;
+mod name;
 pub mod quote;
+pub mod route;
 pub mod s2;
+mod scan;

@@ -21,6 +21,14 @@ pub fn quoted(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// What a log line shows of input that was not understood: its beginning, quoted.
+pub fn snippet(input: &[u8]) -> Box<str> {
+    const SHOWN_BYTES: usize = 32;
+    // The reference leaves out the last byte when less than a full snippet is there.
+    let shown = if input.len() < SHOWN_BYTES { input.len().saturating_sub(1) } else { SHOWN_BYTES };
+    quoted(input.get(..shown).unwrap_or_default()).into_boxed_str()
+}
+
 fn quote_char(character: char, out: &mut Vec<u8>) {
     let short = match character {
         '"' | '\\' => character,

@@ -1,9 +1,6 @@
 //! Why a client's connection is closed for what it sent: the words for the log and those for the wire.
 
-use crate::protocol::quote::quoted;
-
-/// How much of the offending input a log line shows.
-const SNIPPET_BYTES: usize = 32;
+use crate::protocol::quote::{quoted, snippet};
 
 /// A fatal mistake in the byte stream. `Display` is the log line, in the reference's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,10 +55,7 @@ impl ParseError {
 
     #[cold]
     pub(super) fn unknown(state: u8, offset: usize, input: &[u8]) -> ParseError {
-        let rest = input.get(offset..).unwrap_or_default();
-        // The reference leaves out the last byte when less than a full snippet is there.
-        let shown = if rest.len() < SNIPPET_BYTES { rest.len().saturating_sub(1) } else { SNIPPET_BYTES };
-        let snippet = quoted(rest.get(..shown).unwrap_or_default()).into_boxed_str();
+        let snippet = snippet(input.get(offset..).unwrap_or_default());
         ParseError::UnknownOperation { state, offset, snippet }
     }
 

@@ -4,6 +4,8 @@
 //! begins them (`SUB`, LF, `a 1`), and a CR within a line parts arguments, belongs to one or vanishes as its reads happen to end. No client
 //! can live on that; here a line is a line, and a CR that no LF follows is a byte like others.
 
+use crate::protocol::scan::find_low;
+
 /// Arguments that any operation may have; more are counted, not kept.
 pub(super) const MAX_ARGS: usize = 4;
 
@@ -65,37 +67,4 @@ pub(super) fn split(input: &[u8], start: usize) -> Option<Line> {
             return Some(line);
         }
     }
-}
-
-/// Finds the end of the line that begins at `start` without splitting it: the end of its text, and of the line.
-pub(super) fn find_end(input: &[u8], start: usize) -> Option<(usize, usize)> {
-    let rest = input.get(start..)?;
-    let length = memchr::memchr(b'\n', rest)?;
-    let line_feed = start.saturating_add(length);
-    let text = rest.get(..length)?;
-    let text_end = if text.ends_with(b"\r") { line_feed.saturating_sub(1) } else { line_feed };
-    Some((text_end, line_feed.saturating_add(1)))
-}
-
-/// Offset of the first byte at or behind `from` that is a blank or a control byte, else the input's length.
-///
-/// Control lines are short, so eight bytes at a time in a plain register beat a call of memchr.
-#[inline]
-pub(super) fn find_low(input: &[u8], from: usize) -> usize {
-    const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
-    const ABOVE_BLANK: u64 = u64::from_le_bytes([b' ' + 1; 8]);
-    let mut at = from;
-    while let Some(chunk) = input.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        // A byte below 0x21 borrows into its high bit; a borrow spoils only bytes behind the first such byte.
-        let low = word.wrapping_sub(ABOVE_BLANK) & !word & HIGH_BITS;
-        if low != 0 {
-            return at.saturating_add((low.trailing_zeros() / 8) as usize);
-        }
-        at = at.saturating_add(8);
-    }
-    while input.get(at).is_some_and(|&byte| byte > b' ') {
-        at = at.saturating_add(1);
-    }
-    at
 }

@@ -24,7 +24,10 @@ pub use error::ParseError;
 pub use publish::Publish;
 
 use line::Line;
-use name::{Name, Operation};
+use name::Operation;
+
+use super::name::Name;
+use super::scan;
 
 /// Longest name with its blanks that is kept in front of an unfinished line, so that it need not be remembered.
 const KEPT_PREFIX_BYTES: usize = 16;
@@ -175,7 +178,7 @@ impl ClientParser {
         if matches!(operation, Operation::Ping | Operation::Pong | Operation::Ok) {
             return self.ignore_line(operation, input, behind_name);
         }
-        let start = skip_blanks(input, behind_name);
+        let start = scan::skip_blanks(input, behind_name);
         let step = match operation {
             Operation::Connect | Operation::Info | Operation::Err => whole_line(operation, input, start, limits),
             _ => match line::split(input, start) {
@@ -230,18 +233,9 @@ impl ClientParser {
     }
 }
 
-#[inline]
-fn skip_blanks(input: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(b' ' | b'\t') = input.get(at) {
-        at = at.saturating_add(1);
-    }
-    at
-}
-
 /// Operations whose argument is the rest of the line as it is.
 fn whole_line<'a>(operation: Operation, input: &'a [u8], start: usize, limits: &ParserLimits) -> Option<Step<'a>> {
-    let (text_end, end) = line::find_end(input, start)?;
+    let (text_end, end) = scan::find_end(input, start)?;
     let text = input.get(start..text_end).unwrap_or_default();
     if text.len() > limits.max_control_line {
         return Some(Step::Error { error: ParseError::ControlLineExceeded, line: None });
@@ -296,7 +290,7 @@ fn unsubscribe<'a>(input: &'a [u8], start: usize, line: &Line) -> Step<'a> {
     let [sid, max, ..] = line.args.map(|span| span.of(input));
     let max = match line.count {
         1 => None,
-        2 => publish::parse_size(max).filter(|&max| max > 0).map(|max| max as u64),
+        2 => scan::parse_size(max).filter(|&max| max > 0).map(|max| max as u64),
         _ => return wrong_arguments("UNSUB", args, "processUnsub Parse Error"),
     };
     Step::Op { op: ClientOp::Unsub { args, sid, max }, consumed: line.end }

@@ -1,11 +1,9 @@
 //! `PUB` and `HPUB`: from the control line to a message that can be written to subscribers with three copies.
 
 use super::error::ParseError;
-use super::line::{self, Line, Span};
+use super::line::{Line, Span};
 use super::{ClientOp, ControlLine, ParserLimits, Step, wrong_arguments};
-
-/// Longest size that is understood; longer ones are mistakes even if they are all zeros.
-const MAX_SIZE_DIGITS: usize = 9;
+use crate::protocol::scan::{find_low, parse_size, size_and_line_end};
 
 const PUB: &str = "PUB";
 const HPUB: &str = "HPUB";
@@ -62,18 +60,6 @@ impl Publish<'_> {
     }
 }
 
-/// Reads a size: 1 to 9 digits and nothing else.
-#[inline]
-pub(super) fn parse_size(text: &[u8]) -> Option<usize> {
-    if text.is_empty() || text.len() > MAX_SIZE_DIGITS {
-        return None;
-    }
-    text.iter().try_fold(0usize, |size, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        (digit < 10).then(|| size.wrapping_mul(10).wrapping_add(usize::from(digit)))
-    })
-}
-
 /// The usual `PUB`, straight through: one blank between arguments, CR LF, and the payload is there.
 ///
 /// `None` decides nothing, neither that it is wrong nor that it is unfinished: [`publish`] does.
@@ -84,7 +70,7 @@ pub(super) fn usual<'a>(input: &'a [u8], limits: &ParserLimits) -> Option<Step<'
     if u32::from_le_bytes(*input.first_chunk()?) != NAME {
         return None;
     }
-    let subject_end = line::find_low(input, SUBJECT);
+    let subject_end = find_low(input, SUBJECT);
     let subject = input.get(SUBJECT..subject_end).filter(|subject| !subject.is_empty())?;
     let second = subject_end.checked_add(1)?;
     if *input.get(subject_end)? != b' ' {
@@ -93,7 +79,7 @@ pub(super) fn usual<'a>(input: &'a [u8], limits: &ParserLimits) -> Option<Step<'
     let (reply, tail_start, total_start, (size, total_end)) = match size_and_line_end(input, second) {
         Some(total) => (None, second, second, total),
         None => {
-            let reply_end = line::find_low(input, second);
+            let reply_end = find_low(input, second);
             let third = reply_end.checked_add(1)?;
             if *input.get(reply_end)? != b' ' {
                 return None;
@@ -125,22 +111,6 @@ pub(super) fn usual<'a>(input: &'a [u8], limits: &ParserLimits) -> Option<Step<'
         tail: Some(tail),
     });
     Some(Step::Op { op, consumed: end })
-}
-
-/// Reads a size that CR LF follows: its value, and where its digits end.
-#[inline]
-fn size_and_line_end(input: &[u8], start: usize) -> Option<(usize, usize)> {
-    let mut size = 0usize;
-    for (length, byte) in input.get(start..)?.iter().enumerate().take(MAX_SIZE_DIGITS.saturating_add(1)) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            let end = start.saturating_add(length);
-            let ends_line = *byte == b'\r' && input.get(end.saturating_add(1)) == Some(&b'\n');
-            return (ends_line && length > 0).then_some((size, end));
-        }
-        size = size.wrapping_mul(10).wrapping_add(usize::from(digit));
-    }
-    None
 }
 
 /// `PUB <subject> [reply] <#total>`

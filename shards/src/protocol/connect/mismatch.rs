@@ -1,31 +1,34 @@
-//! Values of the wrong type in the JSON that a client sends, named as the reference names them in its log.
+//! Values of the wrong type in the JSON that a client or a route sends, named as the reference names them in its log.
 
 use serde_json::{Map, Value};
 
 /// What a field holds.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(in crate::protocol) enum Kind {
     Flag,
     Text,
     Texts,
     /// A whole number of this Go type, within these bounds.
     Whole(&'static str, i128, i128),
+    /// Which subjects are allowed and denied.
+    Permission,
 }
 
-use Kind::{Flag, Text, Texts, Whole};
+use Kind::{Flag, Permission, Text, Texts, Whole};
 
 const INT: Kind = Whole("int", i64::MIN as i128, i64::MAX as i128);
 const INT32: Kind = Whole("int32", i32::MIN as i128, i32::MAX as i128);
+const UINT8: Kind = Whole("uint8", 0, u8::MAX as i128);
 const UINT64: Kind = Whole("uint64", 0, u64::MAX as i128);
 
 /// An object whose fields are known, and its Go type.
-pub(super) struct Known {
+pub(in crate::protocol) struct Known {
     name: &'static str,
     fields: &'static [(&'static str, Kind)],
 }
 
 /// CONNECT.
-pub(super) const CLIENT_OPTIONS: Known = Known {
+pub(in crate::protocol) const CLIENT_OPTIONS: Known = Known {
     name: "ClientOpts",
     fields: &[
         ("verbose", Flag),
@@ -49,8 +52,14 @@ pub(super) const CLIENT_OPTIONS: Known = Known {
     ],
 };
 
+/// What is in the CONNECT of a route beside that.
+pub(in crate::protocol) const ROUTE_OPTIONS: Known = Known {
+    name: "connectInfo",
+    fields: &[("cluster", Text), ("cluster_dynamic", Flag), ("lnoc", Flag), ("lnocu", Flag), ("gateway", Text)],
+};
+
 /// INFO.
-pub(super) const INFO: Known = Known {
+pub(in crate::protocol) const INFO: Known = Known {
     name: "Info",
     fields: &[
         ("server_id", Text),
@@ -75,28 +84,64 @@ pub(super) const INFO: Known = Known {
         ("cluster", Text),
         ("domain", Text),
         ("connect_urls", Texts),
+        ("ws_connect_urls", Texts),
         ("ldm", Flag),
         ("connect_info", Flag),
         ("remote_account", Text),
         ("acc_is_sys", Flag),
+        ("cluster_dynamic", Flag),
+        ("compression", Text),
+        ("import", Permission),
+        ("export", Permission),
+        ("lnoc", Flag),
+        ("lnocu", Flag),
+        ("ln", Flag),
+        ("route_pool_size", INT),
+        ("route_pool_idx", INT),
+        ("route_account", Text),
+        ("route_acc_add_reqid", Text),
+        ("gossip_mode", UINT8),
+        ("gateway", Text),
+        ("gateway_url", Text),
+        ("gateway_urls", Texts),
+        ("leafnode_urls", Texts),
     ],
 };
 
 /// What is wrong with the types in a text that is JSON, if anything is; `null` fits everywhere.
 pub(super) fn find(known: &Known, json: &str) -> Result<Option<String>, serde_json::Error> {
+    Ok(fields(known, json)?.err())
+}
+
+/// The fields of an object, under lower-case names and without those that are `null`; or what is wrong with their types.
+pub(in crate::protocol) fn fields(
+    known: &Known,
+    json: &str,
+) -> Result<Result<Map<String, Value>, String>, serde_json::Error> {
     let name = known.name;
     let object: Map<String, Value> = match serde_json::from_str(json)? {
-        Value::Null => return Ok(None),
+        Value::Null => Map::new(),
         Value::Object(object) => object,
         other => {
-            return Ok(Some(format!("json: cannot unmarshal {} into Go value of type server.{name}", kind(&other))));
+            return Ok(Err(format!("json: cannot unmarshal {} into Go value of type server.{name}", kind(&other))));
         }
     };
     let field_of = |key: &str| known.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(key));
-    Ok(object.iter().find_map(|(key, value)| {
+    let wrong = object.iter().find_map(|(key, value)| {
         let &(field, wanted) = field_of(key)?;
         complaint("Go struct field ", &format!("{name}.{field}"), wanted, value)
-    }))
+    });
+    Ok(match wrong {
+        Some(complaint) => Err(complaint),
+        None => Ok(object
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(mut key, value)| {
+                key.make_ascii_lowercase();
+                (key, value)
+            })
+            .collect()),
+    })
 }
 
 fn complaint(prefix: &str, path: &str, wanted: Kind, value: &Value) -> Option<String> {
@@ -112,6 +157,11 @@ fn complaint(prefix: &str, path: &str, wanted: Kind, value: &Value) -> Option<St
             complaint("", &format!("{path}.{index}"), Text, text)
         }),
         (Texts, _) => wrong(kind(value), "[]string"),
+        (Permission, Value::Object(lists)) => lists.iter().find_map(|(key, value)| {
+            let field = ["allow", "deny"].into_iter().find(|field| field.eq_ignore_ascii_case(key))?;
+            complaint(prefix, &format!("{path}.{field}"), Texts, value)
+        }),
+        (Permission, _) => wrong(kind(value), "server.SubjectPermission"),
         (Whole(of_type, least, most), Value::Number(number)) => {
             match number.as_i128().or_else(|| is_minus_zero(number).then_some(0)) {
                 Some(whole) if (least..=most).contains(&whole) => None,
