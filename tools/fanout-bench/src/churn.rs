@@ -16,7 +16,7 @@ use mio::{Events, Poll, Token};
 
 use crate::client::{self, Connection, Socket};
 use crate::fanout::Timing;
-use crate::flow::{self, Flow};
+use crate::flow::{self, Ends, Flow};
 use crate::request::random_token;
 use crate::rounds::{Side, take_turns};
 use crate::sample::{CPU_PER_MESSAGE, Cost, Metric, RATE, Sample, Series, Unit, cost_of};
@@ -50,7 +50,7 @@ pub struct Churn {
 /// Measures the layout with and without churn on every side.
 pub fn run(title: &str, sides: &[Side], timing: &Timing, layout: &flow::Layout, churn: Churn) -> Result<Vec<Series>> {
     take_turns(title, sides, timing.rounds, layout.subscribers, |server, peer| {
-        let mut flow = Flow::open(server, peer, layout)?;
+        let mut flow = Flow::open(&Ends::one(server.address), peer, layout)?;
         flow.publish_for(timing.warmup)?;
         let before = flow.delivered();
         let (alone, ()) = cost_of(server, || flow.publish_for(timing.measured))?;

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use crate::cli_cluster;
+use crate::cluster::{self, ClusterSide};
 use crate::cpu::Cores;
 use crate::fanout::Timing;
 use crate::rounds::Side;
@@ -45,11 +47,7 @@ pub fn command() -> Command {
             Command::new("request")
                 .about("Request and reply: percentiles of the round trip")
                 .args([payload()])
-                .arg(number("requesters", "1").help("Connections that ask"))
-                .arg(number("responders", "1").help("Connections that answer, in one queue group"))
-                .arg(number("in-flight", "1").short('w').help("Requests that each requester has in flight"))
-                .arg(flag("inbox-each").help("Subscribe for each request, instead of once with a wildcard for all"))
-                .arg(flag("spin").help("Poll without sleeping: takes the load's own wake-up out of the times")),
+                .args(dialogue()),
         ))
         .subcommand(with_common(
             Command::new("churn")
@@ -79,10 +77,14 @@ pub fn command() -> Command {
                 .long_about(
                     "All cases that the project holds itself to, with what is demanded and what was reached.\n\n\
                      Needs --server and --versus; the floor takes part where a case asks for it. The cases with shards start \
-                     the server with `--shards 1` and `--shards 2` behind --server-args.",
+                     the server with `--shards 1` and `--shards 2` (those of clusters with `--shards 4`) behind --server-args.",
                 )
-                .arg(flag("quick").help("Short runs, two pairs, a tenth of the connections and subscriptions")),
+                .args([
+                    flag("cluster").help("The cases of clusters instead: two servers of each kind"),
+                    flag("quick").help("Short runs, two pairs, a tenth of the connections and subscriptions"),
+                ]),
         ))
+        .subcommands(cli_cluster::commands())
         .subcommand(
             Command::new("relay")
                 .about("The relay that --floor starts: copies one publisher's bytes to every subscriber, parses nothing")
@@ -93,22 +95,30 @@ pub fn command() -> Command {
 }
 
 fn with_common(command: Command) -> Command {
-    command.args([
-        path("server").help("Server to start for every run").conflicts_with("url"),
-        text("server-args").help("Further arguments of the server, separated by spaces").requires("server"),
-        path("versus").help("Second server; the two take turns"),
-        text("versus-args").help("Further arguments of the second server").requires("versus"),
-        flag("floor")
-            .help("Third in turn: a relay that passes the same bytes on and parses nothing (one publisher only)"),
-        size("floor-buffer", "64K").help("Bytes that the relay reads at a time"),
-        text("url").help("Server that runs already, nats://HOST:PORT"),
-        Arg::new("server-pid")
-            .long("server-pid")
-            .value_name("PID")
-            .value_parser(value_parser!(u32))
-            .requires("url")
-            .help("Its process, for the account of processor time and memory"),
-        cores("server-cores", "0").help("Cores of the servers that are started: 0 or 0,2 or 1-3, or any"),
+    command
+        .args([
+            path("server").help("Server to start for every run").conflicts_with("url"),
+            text("server-args").help("Further arguments of the server, separated by spaces").requires("server"),
+            path("versus").help("Second server; the two take turns"),
+            text("versus-args").help("Further arguments of the second server").requires("versus"),
+            flag("floor")
+                .help("Third in turn: a relay that passes the same bytes on and parses nothing (one publisher only)"),
+            size("floor-buffer", "64K").help("Bytes that the relay reads at a time"),
+            text("url").help("Server that runs already, nats://HOST:PORT"),
+            Arg::new("server-pid")
+                .long("server-pid")
+                .value_name("PID")
+                .value_parser(value_parser!(u32))
+                .requires("url")
+                .help("Its process, for the account of processor time and memory"),
+            cores("server-cores", "0").help("Cores of the servers that are started: 0 or 0,2 or 1-3, or any"),
+        ])
+        .args(run_arguments())
+}
+
+/// What every run needs to know, whatever it measures.
+pub fn run_arguments() -> [Arg; 8] {
+    [
         cores("load-cores", "1").help("Cores of the load generator"),
         number("pairs", "5").help("Runs of each side"),
         seconds("duration", "2").help("Seconds of a run that are measured"),
@@ -117,10 +127,11 @@ fn with_common(command: Command) -> Command {
         size("batch", "32K").help("Bytes that a publisher hands to the kernel in one write"),
         seconds("patience", "10").help("Seconds that a server may stand still before the run counts as failed"),
         path("json").value_name("FILE").help("Write all samples there"),
-    ])
+    ]
 }
 
-fn publishers() -> Arg {
+/// How many publish.
+pub fn publishers() -> Arg {
     Arg::new("publishers")
         .long("publishers")
         .short('m')
@@ -130,19 +141,34 @@ fn publishers() -> Arg {
         .help("Publishers")
 }
 
-fn subscribers(default: &'static str) -> Arg {
+/// How many subscribe.
+pub fn subscribers(default: &'static str) -> Arg {
     number("subscribers", default).short('n').help("Subscribers")
 }
 
-fn subjects() -> Arg {
+/// How many subjects there are.
+pub fn subjects() -> Arg {
     number("subjects", "1").short('k').help("Subjects; publishers use them one after the other")
 }
 
-fn payload() -> Arg {
+/// How large messages are.
+pub fn payload() -> Arg {
     size("payload", "16").short('p').help("Bytes of a message, at least 8: they say who published it as which message")
 }
 
-fn flag(name: &'static str) -> Arg {
+/// Who asks and who answers.
+pub fn dialogue() -> [Arg; 5] {
+    [
+        number("requesters", "1").help("Connections that ask"),
+        number("responders", "1").help("Connections that answer, in one queue group"),
+        number("in-flight", "1").short('w').help("Requests that each requester has in flight"),
+        flag("inbox-each").help("Subscribe for each request, instead of once with a wildcard for all"),
+        flag("spin").help("Poll without sleeping: takes the load's own wake-up out of the times"),
+    ]
+}
+
+/// Something that is wanted or not.
+pub fn flag(name: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue)
 }
 
@@ -154,7 +180,8 @@ fn path(name: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("PATH").value_parser(value_parser!(PathBuf))
 }
 
-fn number(name: &'static str, default: &'static str) -> Arg {
+/// A number above 0.
+pub fn number(name: &'static str, default: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("N").default_value(default).value_parser(value_parser!(u32).range(1..))
 }
 
@@ -203,8 +230,6 @@ pub fn count(matches: &ArgMatches, name: &str) -> Result<usize> {
 /// What all modes have in common.
 #[derive(Clone, Debug)]
 pub struct Common {
-    /// What is compared; the first is the server under test.
-    pub sides: Vec<Side>,
     /// How long runs last.
     pub timing: Timing,
     /// Cores of the load generator.
@@ -222,28 +247,12 @@ pub struct Common {
 impl Common {
     /// Reads the arguments that all modes have in common.
     pub fn read(matches: &ArgMatches) -> Result<Self> {
-        let mut sides = Vec::new();
-        if let Some(url) = matches.get_one::<String>("url") {
-            sides.push(Side::running(resolve(url)?, matches.get_one::<u32>("server-pid").copied()));
-        }
-        for (program, arguments) in [("server", "server-args"), ("versus", "versus-args")] {
-            if matches.contains_id(program) {
-                sides.push(started(matches, program, arguments, &[])?);
-            }
-        }
-        if matches.get_flag("floor") {
-            sides.push(floor(matches)?);
-        }
-        if sides.is_empty() {
-            bail!("nothing to measure: give --server PATH, --url nats://HOST:PORT or --floor");
-        }
         let timing = Timing {
             warmup: get(matches, "warmup")?,
             measured: get(matches, "duration")?,
             rounds: count(matches, "pairs")?,
         };
         Ok(Common {
-            sides,
             timing,
             load_cores: get(matches, "load-cores")?,
             window: get(matches, "window")?,
@@ -254,11 +263,41 @@ impl Common {
     }
 }
 
+/// What is compared; the first is the server under test.
+pub fn sides(matches: &ArgMatches) -> Result<Vec<Side>> {
+    let mut sides = Vec::new();
+    if let Some(url) = matches.get_one::<String>("url") {
+        sides.push(Side::running(resolve(url)?, matches.get_one::<u32>("server-pid").copied()));
+    }
+    for (program, arguments) in [("server", "server-args"), ("versus", "versus-args")] {
+        if matches.contains_id(program) {
+            sides.push(started(matches, program, arguments, &[])?);
+        }
+    }
+    if matches.get_flag("floor") {
+        sides.push(floor(matches)?);
+    }
+    if sides.is_empty() {
+        bail!("nothing to measure: give --server PATH, --url nats://HOST:PORT or --floor");
+    }
+    Ok(sides)
+}
+
 /// The side that the arguments `program` and `arguments` describe, with `more` arguments of ours.
 pub fn started(matches: &ArgMatches, program: &str, arguments: &str, more: &[&str]) -> Result<Side> {
-    let text = matches.get_one::<String>(arguments).map(String::as_str).unwrap_or_default();
-    let words: Vec<String> = text.split_whitespace().chain(more.iter().copied()).map(String::from).collect();
+    let words = words(matches, arguments, more);
     Ok(Side::server(&get::<PathBuf>(matches, program)?, &words, &get(matches, "server-cores")?))
+}
+
+/// Two servers of that kind, as a cluster, with `more` arguments of ours.
+pub fn started_twice(matches: &ArgMatches, program: &str, arguments: &str, more: &[&str]) -> Result<ClusterSide> {
+    let command = cluster::Command { program: get(matches, program)?, arguments: words(matches, arguments, more) };
+    ClusterSide::new(&[command.clone(), command], &[get(matches, "server-cores")?])
+}
+
+fn words(matches: &ArgMatches, arguments: &str, more: &[&str]) -> Vec<String> {
+    let text = matches.get_one::<String>(arguments).map(String::as_str).unwrap_or_default();
+    text.split_whitespace().chain(more.iter().copied()).map(String::from).collect()
 }
 
 /// The floor relay as a side.

@@ -69,6 +69,15 @@ fn parse_status(text: &str) -> Option<Memory> {
     Some(Memory { resident: bytes_of("VmRSS")?, anonymous: bytes_of("RssAnon")? })
 }
 
+/// Processes whose processor time and memory are asked for as one.
+pub trait Account {
+    /// Processor time used so far, if the processes are known.
+    fn processor_time(&self) -> Result<Option<Duration>>;
+
+    /// Memory in use, if the processes are known.
+    fn memory(&self) -> Result<Option<Memory>>;
+}
+
 /// A set of cores as given on the command line: `0`, `0,2`, `1-3` or `any`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cores(Vec<usize>);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::flow::{Flow, Layout};
+use crate::flow::{Ends, Flow, Layout};
 use crate::rounds::{Side, take_turns};
 use crate::sample::{Sample, Series, cost_of};
 
@@ -22,7 +22,7 @@ pub struct Timing {
 /// Measures one layout on every side.
 pub fn run(title: &str, sides: &[Side], timing: &Timing, layout: &Layout) -> Result<Vec<Series>> {
     take_turns(title, sides, timing.rounds, layout.subscribers, |server, peer| {
-        let mut flow = Flow::open(server, peer, layout)?;
+        let mut flow = Flow::open(&Ends::one(server.address), peer, layout)?;
         flow.publish_for(timing.warmup)?;
         let before = flow.delivered();
         let (cost, ()) = cost_of(server, || flow.publish_for(timing.measured))?;

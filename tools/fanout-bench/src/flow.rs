@@ -3,6 +3,7 @@
 //! Publishers stay at most a window of messages ahead of the slowest subscriber, so that a server is kept
 //! busy but never has reason to drop a message.
 
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,8 +12,8 @@ use mio::{Events, Poll, Token};
 use crate::check::{InOrder, OnceEach, Rising};
 use crate::client::{self, Connection, Socket};
 use crate::frame::{Frame, Plan, Stamp};
+use crate::probe;
 use crate::progress::Progress;
-use crate::server_process::Server;
 use crate::wire::{self, Incoming};
 
 const READ_BUFFER: usize = 256 * 1024;
@@ -32,6 +33,33 @@ pub struct Layout {
     pub window: usize,
     /// Bytes handed to the kernel in one write.
     pub batch: usize,
+}
+
+/// Which server the two kinds of connections go to.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// The server of those that publish or ask.
+    pub near: SocketAddr,
+    /// The servers of those that receive or answer, one after the other; none if it is the same one.
+    pub far: Vec<SocketAddr>,
+}
+
+impl Ends {
+    /// Everybody on one server.
+    pub fn one(address: SocketAddr) -> Self {
+        Ends { near: address, far: Vec::new() }
+    }
+
+    /// The server of a receiver.
+    pub fn of_receiver(&self, number: usize) -> SocketAddr {
+        self.far.iter().cycle().nth(number).copied().unwrap_or(self.near)
+    }
+
+    /// Waits until what the receivers asked for is in force where the others are.
+    pub fn join(&self, near: &mut [TcpStream], far: &mut [TcpStream]) -> Result<()> {
+        // One server guarantees it with the answer to a PING.
+        if self.far.is_empty() { Ok(()) } else { probe::reach(near, far) }
+    }
 }
 
 /// What is at the other end.
@@ -56,6 +84,17 @@ struct Publisher {
 enum Books {
     Plain(InOrder),
     Member { group: usize, own: Rising },
+}
+
+impl Books {
+    fn open(group: Option<usize>, member: usize, publishers: u16) -> Self {
+        match group {
+            None => Books::Plain(InOrder::new(format!("subscriber {member}"), publishers)),
+            Some(group) => {
+                Books::Member { group, own: Rising::new(format!("member {member} of queue group {group}"), publishers) }
+            }
+        }
+    }
 }
 
 struct Receiver {
@@ -87,56 +126,45 @@ pub struct Flow {
 
 impl Flow {
     /// Opens all connections; when it returns, all subscriptions are in force.
-    pub fn open(server: &Server, peer: Peer, layout: &Layout) -> Result<Self> {
+    pub fn open(ends: &Ends, peer: Peer, layout: &Layout) -> Result<Self> {
         let plan = &layout.plan;
-        let poll = Poll::new()?;
         let deliver_frame = plan.delivered();
         let publish_frame = if peer == Peer::Relay { plan.delivered() } else { plan.published() };
-        let connect = |token: usize, first: &[u8], capacity: usize| -> Result<Connection> {
-            let stream = match peer {
-                Peer::Nats => client::open(server.address, first)?,
-                Peer::Relay => client::connect(server.address)?,
-            };
-            Connection::new(stream, poll.registry(), Token(token), capacity)
+        let connect = |address: SocketAddr, first: &[u8]| match peer {
+            Peer::Nats => client::open(address, first),
+            Peer::Relay => client::connect(address),
         };
 
-        let capacity = READ_BUFFER.max(deliver_frame.len() * 2);
-        let mut receivers = Vec::new();
-        let mut receiver = |group: Option<usize>, member: usize| -> Result<()> {
-            let (subscribe, books) = match group {
-                None => {
-                    let who = format!("subscriber {member}");
-                    (plan.subscribe(None), Books::Plain(InOrder::new(who, plan.publishers)))
-                }
-                Some(group) => {
-                    let own = Rising::new(format!("member {member} of queue group {group}"), plan.publishers);
-                    (plan.subscribe(Some(&format!("group{group}"))), Books::Member { group, own })
-                }
-            };
-            let connection = connect(receivers.len(), &subscribe, capacity)?;
-            receivers.push(Receiver { connection, books, expected: deliver_frame.repeat(1), received: 0, pongs: 0 });
-            Ok(())
-        };
-        for member in 0..layout.subscribers {
-            receiver(None, member)?;
+        let plain = (0..layout.subscribers).map(|member| (None, member));
+        let members = (0..layout.groups).flat_map(|group| (0..layout.members).map(move |member| (Some(group), member)));
+        let mut books = Vec::new();
+        let mut far = Vec::new();
+        for (number, (group, member)) in plain.chain(members).enumerate() {
+            let name = group.map(|group| format!("group{group}"));
+            books.push(Books::open(group, member, plan.publishers));
+            far.push(connect(ends.of_receiver(number), &plan.subscribe(name.as_deref()))?);
         }
-        for group in 0..layout.groups {
-            for member in 0..layout.members {
-                receiver(Some(group), member)?;
-            }
+        let mut near = (0..plan.publishers).map(|_| connect(ends.near, b"")).collect::<Result<Vec<_>>>()?;
+        ends.join(&mut near, &mut far)?;
+
+        let poll = Poll::new()?;
+        let mut receivers = Vec::new();
+        for (number, (stream, books)) in far.into_iter().zip(books).enumerate() {
+            let capacity = READ_BUFFER.max(deliver_frame.len() * 2);
+            let connection = Connection::new(stream, poll.registry(), Token(number), capacity)?;
+            receivers.push(Receiver { connection, books, expected: deliver_frame.repeat(1), received: 0, pongs: 0 });
         }
         let groups = (0..layout.groups)
             .map(|group| Group { books: OnceEach::new(format!("queue group {group}"), plan.publishers), received: 0 })
             .collect();
-
         let frames = (layout.batch / publish_frame.len()).max(1);
-        let publishers = (0..plan.publishers)
-            .map(|number| {
-                let connection = connect(receivers.len() + usize::from(number), b"", 64 * 1024)?;
-                let batch = publish_frame.repeat(frames);
-                Ok(Publisher { connection, number, stamped: 0, batch, filled: 0, written: 0 })
-            })
-            .collect::<Result<_>>()?;
+        let mut publishers = Vec::new();
+        for (number, stream) in (0..plan.publishers).zip(near) {
+            let token = Token(receivers.len() + usize::from(number));
+            let connection = Connection::new(stream, poll.registry(), token, 64 * 1024)?;
+            let batch = publish_frame.repeat(frames);
+            publishers.push(Publisher { connection, number, stamped: 0, batch, filled: 0, written: 0 });
+        }
         let window = (layout.window / deliver_frame.len()).max(1) as u64;
         let events = Events::with_capacity(1024);
         Ok(Flow {
@@ -151,6 +179,11 @@ impl Flow {
             published: 0,
             peer,
         })
+    }
+
+    /// Messages published so far by everybody together.
+    pub fn published(&self) -> u64 {
+        self.published
     }
 
     /// Messages received so far by everybody together.

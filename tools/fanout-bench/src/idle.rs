@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client;
+use crate::cpu::{Account, Memory};
 use crate::rounds::{Side, take_turns};
 use crate::sample::{Metric, Sample, Series, Unit, cost_of};
-use crate::server_process::Server;
 
 /// User memory of the server for one idle connection.
 pub const USER_MEMORY: Metric =
@@ -47,8 +47,8 @@ pub fn run(title: &str, sides: &[Side], rounds: usize, connections: usize) -> Re
 /// Adds how much the server's user and resident memory have grown for each of `count` things.
 pub fn push_growth(
     sample: &mut Sample,
-    server: &Server,
-    before: Option<crate::cpu::Memory>,
+    server: &impl Account,
+    before: Option<Memory>,
     count: usize,
     [user, resident]: [Metric; 2],
 ) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Mode `request`: requesters with a fixed number of requests in flight, responders that echo, times of the round trip.
 
 use std::collections::VecDeque;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -8,11 +9,12 @@ use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 
 use crate::client::{self, Connection, Socket};
+use crate::cpu::Account;
 use crate::fanout::Timing;
+use crate::flow::Ends;
 use crate::progress::Progress;
 use crate::rounds::{Side, take_turns};
 use crate::sample::{Metric, Sample, Series, Unit, cost_of};
-use crate::server_process::Server;
 use crate::wire::{self, Incoming};
 
 const SUBJECT: &str = "bench.service";
@@ -62,26 +64,29 @@ pub struct Layout {
 
 /// Measures one layout on every side.
 pub fn run(title: &str, sides: &[Side], timing: &Timing, layout: &Layout) -> Result<Vec<Series>> {
-    take_turns(title, sides, timing.rounds, 0, |server, _| {
-        let mut dialogue = Dialogue::open(server, layout)?;
-        dialogue.ask_for(timing.warmup)?;
-        dialogue.times.reset();
-        let (cost, ()) = cost_of(server, || dialogue.ask_for(timing.measured))?;
+    take_turns(title, sides, timing.rounds, 0, |server, _| measure(server, &Ends::one(server.address), timing, layout))
+}
 
-        let mut sample = Sample::default();
-        let times = &dialogue.times;
-        let requests = times.len().max(1) as f64;
-        sample.push(REQUEST_RATE, requests / cost.wall.as_secs_f64());
-        for (percentile, metric) in PERCENTILES {
-            sample.push(metric, times.value_at_percentile(percentile) as f64 / 1e3);
-        }
-        sample.push(SLOWEST, times.max() as f64 / 1e3);
-        if let Some(used) = cost.server {
-            sample.push(CPU_PER_REQUEST, used.as_nanos() as f64 / requests);
-        }
-        sample.push_memory(server)?;
-        Ok(sample)
-    })
+/// Measures one layout once: requesters near, responders far.
+pub fn measure(account: &impl Account, ends: &Ends, timing: &Timing, layout: &Layout) -> Result<Sample> {
+    let mut dialogue = Dialogue::open(ends, layout)?;
+    dialogue.ask_for(timing.warmup)?;
+    dialogue.times.reset();
+    let (cost, ()) = cost_of(account, || dialogue.ask_for(timing.measured))?;
+
+    let mut sample = Sample::default();
+    let times = &dialogue.times;
+    let requests = times.len().max(1) as f64;
+    sample.push(REQUEST_RATE, requests / cost.wall.as_secs_f64());
+    for (percentile, metric) in PERCENTILES {
+        sample.push(metric, times.value_at_percentile(percentile) as f64 / 1e3);
+    }
+    sample.push(SLOWEST, times.max() as f64 / 1e3);
+    if let Some(used) = cost.server {
+        sample.push(CPU_PER_REQUEST, used.as_nanos() as f64 / requests);
+    }
+    sample.push_memory(account)?;
+    Ok(sample)
 }
 
 struct Dialogue {
@@ -95,29 +100,35 @@ struct Dialogue {
 }
 
 impl Dialogue {
-    fn open(server: &Server, layout: &Layout) -> Result<Self> {
-        let poll = Poll::new()?;
-        let connect = |number: usize, first: &str| -> Result<Connection> {
-            let stream = client::open(server.address, first.as_bytes())?;
-            Connection::new(stream, poll.registry(), Token(number), READ_BUFFER.max(layout.payload.saturating_mul(2)))
+    fn open(ends: &Ends, layout: &Layout) -> Result<Self> {
+        let subscribe = format!("SUB {SUBJECT} workers 1\r\n");
+        let open_responder = |number| client::open(ends.of_receiver(number), subscribe.as_bytes());
+        let mut far = (0..layout.responders).map(open_responder).collect::<Result<Vec<_>>>()?;
+        let inboxes: Vec<String> =
+            (0..layout.requesters).map(|number| format!("_INBOX.{}{number:06}", random_token(16))).collect();
+        let open_requester = |inbox: &String| match layout.inbox {
+            Inbox::Shared => client::open(ends.near, format!("SUB {inbox}.* 1\r\n").as_bytes()),
+            Inbox::Each => client::open(ends.near, b""),
         };
-        let responders = (0..layout.responders)
-            .map(|number| {
-                let connection = connect(layout.requesters + number, &format!("SUB {SUBJECT} workers 1\r\n"))?;
-                Ok(Responder { connection, answers: Vec::new() })
-            })
-            .collect::<Result<_>>()?;
-        let requesters = (0..layout.requesters)
-            .map(|number| {
-                let inbox = format!("_INBOX.{}{number:06}", random_token(16));
-                let first = match layout.inbox {
-                    Inbox::Shared => format!("SUB {inbox}.* 1\r\n"),
-                    Inbox::Each => String::new(),
-                };
-                let connection = connect(number, &first)?;
-                Ok(Requester { connection, inbox, open: VecDeque::new(), oldest: 0, in_flight: 0 })
-            })
-            .collect::<Result<_>>()?;
+        let mut near = inboxes.iter().map(open_requester).collect::<Result<Vec<_>>>()?;
+        // The way back needs no probe: interest in an inbox must reach the responder's server before the request.
+        ends.join(&mut near, &mut far)?;
+
+        let poll = Poll::new()?;
+        let connect = |number: usize, stream: TcpStream| {
+            let capacity = READ_BUFFER.max(layout.payload.saturating_mul(2));
+            Connection::new(stream, poll.registry(), Token(number), capacity)
+        };
+        let mut requesters = Vec::new();
+        for (number, (stream, inbox)) in near.into_iter().zip(inboxes).enumerate() {
+            let connection = connect(number, stream)?;
+            requesters.push(Requester { connection, inbox, open: VecDeque::new(), oldest: 0, in_flight: 0 });
+        }
+        let mut responders = Vec::new();
+        for (number, stream) in far.into_iter().enumerate() {
+            let connection = connect(layout.requesters + number, stream)?;
+            responders.push(Responder { connection, answers: Vec::new() });
+        }
         let times = Histogram::new_with_bounds(1, LONGEST_TIME, 3)?;
         Ok(Dialogue { poll, events: Events::with_capacity(256), requesters, responders, layout: *layout, times })
     }

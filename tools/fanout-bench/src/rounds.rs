@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::cpu::Cores;
 use crate::flow::Peer;
 use crate::sample::{Sample, Series};
-use crate::server_process::{Launch, Server};
+use crate::server_process::{Door, Launch, Server};
 
 /// One of the things that are compared.
 #[derive(Clone, Debug)]
@@ -34,7 +34,10 @@ impl Side {
         let mut arguments: Vec<String> = ["-a", "127.0.0.1", "-p", "-1"].map(String::from).to_vec();
         arguments.extend_from_slice(more);
         let program = program.canonicalize().unwrap_or_else(|_| program.to_path_buf());
-        Side { name, target: Target::Launch(Launch { program, arguments, cores: cores.clone() }) }
+        Side {
+            name,
+            target: Target::Launch(Launch { program, arguments, cores: cores.clone(), doors: &[Door::Clients] }),
+        }
     }
 
     /// A server that runs already.
@@ -59,7 +62,8 @@ impl Side {
             Target::Relay { cores, buffer } => {
                 let program: PathBuf = std::env::current_exe()?;
                 let arguments = ["relay", "--subscribers", &receivers.to_string(), "--buffer", &buffer.to_string()];
-                let launch = Launch { program, arguments: arguments.map(String::from).to_vec(), cores: cores.clone() };
+                let arguments = arguments.map(String::from).to_vec();
+                let launch = Launch { program, arguments, cores: cores.clone(), doors: &[Door::Clients] };
                 Ok((Server::start(&launch)?, Peer::Relay))
             }
         }
@@ -74,10 +78,32 @@ pub fn take_turns(
     receivers: usize,
     mut run: impl FnMut(&Server, Peer) -> Result<Sample>,
 ) -> Result<Vec<Series>> {
-    let mut series: Vec<Series> = sides
-        .iter()
-        .map(|side| Series { name: side.name.clone(), is_floor: side.is_floor(), samples: Vec::new() })
-        .collect();
+    let named = sides.iter().map(|side| (side.name.as_str(), side.is_floor())).collect::<Vec<_>>();
+    interleave(title, &named, rounds, |number| {
+        let side = sides.get(number).context("no such side")?;
+        let (server, peer) = side.up(receivers)?;
+        run(&server, peer).map_err(|error| with_last_words(error, "the server", &server))
+    })
+}
+
+/// An error together with what a server logged last.
+pub fn with_last_words(error: Error, name: &str, server: &Server) -> Error {
+    match server.log_tail() {
+        tail if tail.is_empty() => error,
+        tail => anyhow!("{error:#}; {name} logged last:\n{tail}"),
+    }
+}
+
+/// Calls `run` for every side in turn (each a name, and whether it is the floor), `rounds` times.
+pub fn interleave(
+    title: &str,
+    sides: &[(&str, bool)],
+    rounds: usize,
+    mut run: impl FnMut(usize) -> Result<Sample>,
+) -> Result<Vec<Series>> {
+    let series =
+        |(name, is_floor): &(&str, bool)| Series { name: name.to_string(), is_floor: *is_floor, samples: Vec::new() };
+    let mut series: Vec<Series> = sides.iter().map(series).collect();
     // Draws on a terminal only.
     let bar = ProgressBar::new((rounds * sides.len()) as u64).with_style(
         ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}")
@@ -86,14 +112,9 @@ pub fn take_turns(
     let bar = bar.with_finish(ProgressFinish::AndClear);
     bar.set_prefix(title.to_string());
     for _ in 0..rounds {
-        for (side, series) in sides.iter().zip(&mut series) {
-            bar.set_message(side.name.clone());
-            let (server, peer) = side.up(receivers).with_context(|| side.name.clone())?;
-            let sample = run(&server, peer).with_context(|| match server.log_tail() {
-                tail if tail.is_empty() => side.name.clone(),
-                tail => format!("{}, which logged last:\n{tail} ", side.name),
-            })?;
-            series.samples.push(sample);
+        for (number, series) in series.iter_mut().enumerate() {
+            bar.set_message(series.name.clone());
+            series.samples.push(run(number).with_context(|| series.name.clone())?);
             bar.inc(1);
         }
     }

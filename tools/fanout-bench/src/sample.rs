@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::cpu;
-use crate::server_process::Server;
+use crate::cpu::{self, Account};
 
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +20,8 @@ pub enum Unit {
     Bytes,
     /// A share, 1 being the whole.
     Share,
+    /// How many of something there are for each of something else.
+    Each,
 }
 
 impl Unit {
@@ -32,6 +33,7 @@ impl Unit {
             Unit::PerSecond => "1/s",
             Unit::Bytes => "bytes",
             Unit::Share => "share",
+            Unit::Each => "each",
         }
     }
 
@@ -39,6 +41,7 @@ impl Unit {
     pub fn show(self, value: f64) -> String {
         match self {
             Unit::Nanoseconds => format!("{value:.1} ns"),
+            Unit::Microseconds if value >= 1e4 => format!("{:.1} ms", value / 1e3),
             Unit::Microseconds => format!("{value:.1} µs"),
             Unit::PerSecond if value >= 1e6 => format!("{:.2} M/s", value / 1e6),
             Unit::PerSecond if value >= 1e4 => format!("{:.0} k/s", value / 1e3),
@@ -47,6 +50,8 @@ impl Unit {
             Unit::Bytes if value.abs() >= 1e4 => format!("{:.1} KiB", value / 1024.0),
             Unit::Bytes => format!("{value:.0} B"),
             Unit::Share => format!("{:.1} %", value * 100.0),
+            // As many digits as tell one surplus among many thousands.
+            Unit::Each => format!("{value:.6}").trim_end_matches('0').trim_end_matches('.').to_string(),
         }
     }
 }
@@ -87,7 +92,7 @@ impl Sample {
     }
 
     /// Adds what the server holds in memory now.
-    pub fn push_memory(&mut self, server: &Server) -> Result<()> {
+    pub fn push_memory(&mut self, server: &impl Account) -> Result<()> {
         if let Some(memory) = server.memory()? {
             self.push(RESIDENT, memory.resident as f64);
             self.push(ANONYMOUS, memory.anonymous as f64);
@@ -112,7 +117,7 @@ pub struct Cost {
 }
 
 /// Runs `work` and tells what it cost.
-pub fn cost_of<T>(server: &Server, work: impl FnOnce() -> Result<T>) -> Result<(Cost, T)> {
+pub fn cost_of<T>(server: &impl Account, work: impl FnOnce() -> Result<T>) -> Result<(Cost, T)> {
     let own = std::process::id();
     let (load, start, before) = (cpu::processor_time(own)?, Instant::now(), server.processor_time()?);
     let result = work()?;

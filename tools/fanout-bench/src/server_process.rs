@@ -14,13 +14,31 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::cpu::{self, Cores, Memory};
+use crate::cpu::{self, Account, Cores, Memory};
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const KEPT_LOG_LINES: usize = 20;
 
-/// How to start a program that listens for clients.
+/// Something that a server listens for, and says so in its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Clients.
+    Clients,
+    /// Other servers of its cluster.
+    Routes,
+    /// Monitoring requests.
+    Monitoring,
+}
+
+/// The doors, with the words in front of the address.
+const DOORS: [(Door, &str); 3] = [
+    (Door::Clients, "Listening for client connections on "),
+    (Door::Routes, "Listening for route connections on "),
+    (Door::Monitoring, "Starting http monitor on "),
+];
+
+/// How to start a program that listens.
 #[derive(Clone, Debug)]
 pub struct Launch {
     /// The program.
@@ -29,6 +47,8 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// The cores it may use.
     pub cores: Cores,
+    /// What it must listen for before it counts as started.
+    pub doors: &'static [Door],
 }
 
 /// A server that is up: where it listens, and which process to account for.
@@ -36,6 +56,7 @@ pub struct Launch {
 pub struct Server {
     /// Where clients connect.
     pub address: SocketAddr,
+    doors: Vec<(Door, SocketAddr)>,
     pid: Option<u32>,
     process: Option<ServerProcess>,
 }
@@ -43,29 +64,41 @@ pub struct Server {
 impl Server {
     /// A server that somebody else started; without `pid` there is no account of processor time and memory.
     pub fn running(address: SocketAddr, pid: Option<u32>) -> Self {
-        Server { address, pid, process: None }
+        Server { address, doors: vec![(Door::Clients, address)], pid, process: None }
     }
 
     /// Starts a server and waits until it listens.
     pub fn start(launch: &Launch) -> Result<Self> {
-        let (process, address) = ServerProcess::start(launch)?;
-        Ok(Server { address, pid: Some(process.child.id()), process: Some(process) })
+        let (process, doors) = ServerProcess::start(launch)?;
+        let pid = Some(process.child.id());
+        let address = address_of(&doors, Door::Clients)?;
+        Ok(Server { address, doors, pid, process: Some(process) })
     }
 
-    /// Processor time used so far, if the process is known.
-    pub fn processor_time(&self) -> Result<Option<Duration>> {
-        self.pid.map(cpu::processor_time).transpose()
-    }
-
-    /// Memory in use, if the process is known.
-    pub fn memory(&self) -> Result<Option<Memory>> {
-        self.pid.map(cpu::memory).transpose()
+    /// Where it listens for something other than clients.
+    pub fn door(&self, door: Door) -> Result<SocketAddr> {
+        address_of(&self.doors, door)
     }
 
     /// The last lines that a started server logged.
     pub fn log_tail(&self) -> String {
         self.process.as_ref().map(|process| process.log.tail()).unwrap_or_default()
     }
+}
+
+impl Account for Server {
+    fn processor_time(&self) -> Result<Option<Duration>> {
+        self.pid.map(cpu::processor_time).transpose()
+    }
+
+    fn memory(&self) -> Result<Option<Memory>> {
+        self.pid.map(cpu::memory).transpose()
+    }
+}
+
+fn address_of(doors: &[(Door, SocketAddr)], door: Door) -> Result<SocketAddr> {
+    let found = doors.iter().find(|(known, _)| *known == door);
+    found.map(|(_, address)| *address).with_context(|| format!("the server does not listen for {door:?}"))
 }
 
 /// The last lines of a log.
@@ -96,7 +129,7 @@ struct ServerProcess {
 }
 
 impl ServerProcess {
-    fn start(launch: &Launch) -> Result<(Self, SocketAddr)> {
+    fn start(launch: &Launch) -> Result<(Self, Vec<(Door, SocketAddr)>)> {
         let program = launch.program.display();
         let directory = tempfile::tempdir()?;
         let mut command = Command::new(&launch.program);
@@ -121,20 +154,27 @@ impl ServerProcess {
             follow(stderr, log.clone(), sender);
         }
         let process = ServerProcess { child, log, _directory: directory };
-        match listening.recv_timeout(START_TIMEOUT) {
-            Ok(address) => Ok((process, address)),
-            Err(reason) => {
-                let what = match reason {
-                    RecvTimeoutError::Timeout => format!("was silent for {START_TIMEOUT:?}"),
-                    RecvTimeoutError::Disconnected => "ended".to_string(),
-                };
-                bail!(
-                    "{program} {} {what} before it logged `Listening for client connections on HOST:PORT`; it said last:\n{}",
-                    launch.arguments.join(" "),
-                    process.log.tail()
-                )
+        let deadline = Instant::now() + START_TIMEOUT;
+        let mut open = Vec::new();
+        for (door, words) in DOORS.iter().filter(|(door, _)| launch.doors.contains(door)) {
+            while address_of(&open, *door).is_err() {
+                match listening.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                    Ok(opened) => open.push(opened),
+                    Err(reason) => {
+                        let what = match reason {
+                            RecvTimeoutError::Timeout => format!("was silent for {START_TIMEOUT:?}"),
+                            RecvTimeoutError::Disconnected => "ended".to_string(),
+                        };
+                        bail!(
+                            "{program} {} {what} before it logged `{words}HOST:PORT`; it said last:\n{}",
+                            launch.arguments.join(" "),
+                            process.log.tail()
+                        )
+                    }
+                }
             }
         }
+        Ok((process, open))
     }
 }
 
@@ -156,23 +196,25 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Reads a log to its end, so that the server never waits for us; reports the address it listens on.
-fn follow(output: impl Read + Send + 'static, log: LogTail, listening: Sender<SocketAddr>) {
+/// Reads a log to its end, so that the server never waits for us; reports where it listens.
+fn follow(output: impl Read + Send + 'static, log: LogTail, listening: Sender<(Door, SocketAddr)>) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if let Some(address) = listening_address(&line) {
-                // Nobody waits for a second address.
-                let _ = listening.send(address);
+            if let Some(opened) = opened_door(&line) {
+                // Nobody may be waiting for it.
+                let _ = listening.send(opened);
             }
             log.push(line);
         }
     });
 }
 
-fn listening_address(line: &str) -> Option<SocketAddr> {
-    let (_, address) = line.split_once("Listening for client connections on ")?;
+fn opened_door(line: &str) -> Option<(Door, SocketAddr)> {
+    let (door, address) =
+        DOORS.iter().find_map(|(door, words)| line.split_once(words).map(|(_, address)| (*door, address)))?;
     let address: SocketAddr = address.trim().parse().ok()?;
-    Some(if address.ip().is_unspecified() { ([127, 0, 0, 1], address.port()).into() } else { address })
+    let address = if address.ip().is_unspecified() { ([127, 0, 0, 1], address.port()).into() } else { address };
+    Some((door, address))
 }
 
 #[cfg(test)]
@@ -180,10 +222,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_address_in_a_log_line() {
+    fn finds_the_addresses_in_log_lines() {
         let line = "[1] 2026/01/02 03:04:05.678901 [INF] Listening for client connections on 0.0.0.0:4333";
-        assert_eq!(listening_address(line), Some(([127, 0, 0, 1], 4333).into()));
-        assert_eq!(listening_address("[INF] Server is ready"), None);
+        assert_eq!(opened_door(line), Some((Door::Clients, ([127, 0, 0, 1], 4333).into())));
+        let line = "[INF] Listening for route connections on 127.0.0.1:6222";
+        assert_eq!(opened_door(line), Some((Door::Routes, ([127, 0, 0, 1], 6222).into())));
+        assert_eq!(opened_door("[INF] Server is ready"), None);
     }
 
     #[test]
@@ -192,6 +236,7 @@ mod tests {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), "echo no such luck >&2".into()],
             cores: Cores::parse("any").unwrap(),
+            doors: &[Door::Clients],
         };
         let error = Server::start(&launch).unwrap_err().to_string();
         assert!(error.contains("ended before") && error.contains("no such luck"), "{error}");

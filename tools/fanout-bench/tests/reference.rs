@@ -1,15 +1,12 @@
 //! The program against the reference server: what it counts is what was sent.
 
-use std::path::{Path, PathBuf};
+mod support;
+
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn reference() -> PathBuf {
-    let path = std::env::var_os("NATS_SERVER").map(PathBuf::from);
-    path.filter(|path| path.exists())
-        .expect("NATS_SERVER does not name the reference server: run tools/test, which installs it")
-}
+use crate::support::{positive, reference, results};
 
 /// Runs one short round of a mode and returns its JSON.
 fn measure(arguments: &[&str]) -> Value {
@@ -27,16 +24,6 @@ fn measure(arguments: &[&str]) -> Value {
     let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.success(), "{arguments:?}: {text}");
     results(&json)
-}
-
-fn results(json: &Path) -> Value {
-    let value: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
-    value["results"].clone()
-}
-
-fn positive(side: &Value, key: &str) {
-    let value = side["metrics"][key]["median"].as_f64().unwrap_or_default();
-    assert!(value > 0.0, "{key} in {side}");
 }
 
 #[test]
