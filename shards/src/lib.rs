@@ -20,5 +20,6 @@ pub mod shard;
 pub mod snapshot;
 mod sockets;
 pub mod subject;
+pub mod system_error;
 #[cfg(test)]
 mod testing;

@@ -8,6 +8,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
 use crate::lane::Wake;
+use crate::system_error;
 
 /// Accepting failed (too few file descriptors, mostly): try again after so long, or when a connection ends.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -90,6 +91,7 @@ impl Acceptor {
                     ErrorKind::WouldBlock => self.ready = false,
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
                     _ => {
+                        let error = system_error::text(&error);
                         log::error!("Temporary {} Accept Error({error}), sleeping {ACCEPT_PAUSE_MS}ms", self.whom);
                         self.ready = false;
                         self.paused_until = Some(now + ACCEPT_PAUSE_MS);

@@ -169,6 +169,8 @@ pub struct Connection {
     pub stalls: u64,
     /// Milliseconds that it was stalled for what was read last.
     pub stalled: u64,
+    /// Which change of the cluster its last INFO told of.
+    pub cluster_version: u32,
     /// Facts that are yes or no.
     pub flags: Flags,
 }
@@ -238,6 +240,7 @@ impl Connection {
             rtt: 0,
             stalls: 0,
             stalled: 0,
+            cluster_version: 0,
             flags: Flags { admitted: open, spoke: open, echo: true, verbose: true, pedantic: true, ..Flags::default() },
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! * `input`: reading, and acting on what was read.
 //! * `operations`, `subscriptions`: what a client's operations do; `session`: its life apart from messages.
+//! * `cluster`: what clients are told of the cluster.
 //! * `user_info`: the one request that the server itself answers.
 //! * `delivery`, `runs`, `groups`: from a message and a plan to frames in out-buffers and entries in parcels.
 //! * `pressure`: pauses and stalls of publishers, and the sockets that cause them.
@@ -15,6 +16,7 @@
 //! * `history`, `survey`: what is counted and remembered for monitoring, and how it is asked for.
 //! * `trace`: the protocol in the log, on request.
 
+mod cluster;
 mod delivery;
 mod groups;
 mod history;
@@ -40,6 +42,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use self::cluster::ClusterView;
 use self::delivery::Receiving;
 use self::history::History;
 pub use self::input::Filled;
@@ -115,6 +118,7 @@ pub(crate) struct Core {
     rng: fastrand::Rng,
     counters: Counters,
     history: History,
+    cluster: ClusterView,
     /// Questions of the monitoring, the oldest first.
     surveys: VecDeque<Survey>,
 }
@@ -192,6 +196,7 @@ impl Shard {
             counters: Counters::default(),
             // Connections are spread evenly, and so are those that end.
             history: History::new(config.limits.max_closed_clients.div_ceil(shards.max(1))),
+            cluster: ClusterView::new(config.cluster.as_ref().map(|cluster| cluster.name.as_str())),
             surveys: VecDeque::new(),
             config,
         };
@@ -211,6 +216,7 @@ impl Shard {
         if !self.core.leaving.is_empty() {
             self.core.end_some_subscriptions();
         }
+        self.core.tell_some_of_the_cluster();
     }
 
     /// A connection came. `refused`: there are too many. Says INFO.
@@ -265,6 +271,7 @@ impl Shard {
             Control::Verified { connection, credential } => self.core.verified(connection, credential),
             Control::Verify { .. } => {}
             Control::Survey(survey) => self.core.surveys.push_back(*survey),
+            Control::ClusterChanged { name, connect_urls } => self.core.cluster_changed(name, connect_urls),
             Control::Shutdown => self.core.close_all(CloseReason::ServerShutdown),
             _ => {}
         }
@@ -313,6 +320,7 @@ impl Shard {
             || !core.waiting_for_turn.is_empty()
             || !core.leaving.is_empty()
             || !core.surveys.is_empty()
+            || core.cluster.is_being_told()
     }
 
     /// Connections that may go on reading or have input left to act on.

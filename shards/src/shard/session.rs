@@ -45,11 +45,13 @@ impl Core {
         key
     }
 
-    fn write_info(&mut self, key: Key, connect_info: bool) {
+    pub(super) fn write_info(&mut self, key: Key, connect_info: bool) {
         let needs_credentials = self.needs_credentials();
         let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
         let identity = &self.config.identity;
         let client_ip = connection.peer.ip().to_string();
+        let cluster = &self.cluster;
+        connection.cluster_version = cluster.version;
         let mut line = std::mem::take(&mut self.scratch);
         line.clear();
         Info {
@@ -65,6 +67,8 @@ impl Core {
             max_payload: self.config.limits.max_payload,
             client_id: connection.cid,
             client_ip: &client_ip,
+            cluster: cluster.name.as_deref(),
+            connect_urls: cluster.connect_urls.as_deref().unwrap_or_default(),
             connect_info,
             remote_account: connect_info.then(|| connection.account.name()),
             ..Info::default()

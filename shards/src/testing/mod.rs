@@ -234,15 +234,19 @@ impl Net {
         self.sites.iter().map(|site| what(&site.shard.counters())).sum()
     }
 
+    /// The service thread tells all shards something.
+    pub fn tell_shards(&mut self, control: impl Fn() -> Control) {
+        for target in 0..self.sites.len() {
+            let payload = Mail::Control(control());
+            self.service.send_turn(&mut vec![Outgoing { target, bytes: 0, payload }]);
+        }
+    }
+
     /// Asks all shards as monitoring does; the answers are there once everything has settled.
     pub fn survey(&mut self, query: Query) -> Receiver<Snapshot> {
         let (answers, received) = bounded(self.sites.len());
         let query = Arc::new(query);
-        for target in 0..self.sites.len() {
-            let survey = Survey::new(Arc::clone(&query), answers.clone());
-            let payload = Mail::Control(Control::Survey(Box::new(survey)));
-            self.service.send_turn(&mut vec![Outgoing { target, bytes: 0, payload }]);
-        }
+        self.tell_shards(|| Control::Survey(Box::new(Survey::new(Arc::clone(&query), answers.clone()))));
         received
     }
 

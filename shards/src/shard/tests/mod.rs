@@ -6,10 +6,12 @@
 //! * [`pressure`]: stalls, slow consumers, deadlines, credit;
 //! * [`large`]: large operations, stripped headers, memory of idle connections;
 //! * [`surveys`]: what monitoring is told;
+//! * [`cluster`]: what clients are told of the cluster;
 //! * [`alarms`]: pings, stale connections, authentication.
 
 mod alarms;
 mod barrier;
+mod cluster;
 mod histories;
 mod large;
 mod pressure;
