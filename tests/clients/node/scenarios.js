@@ -3,7 +3,8 @@
 // Usage: scenarios.js URL SCENARIO...   (NODE_PATH names the node_modules directory)
 //
 // Prints `ok SCENARIO` for each that holds and ends with 1 at the first that does not. A scenario that needs the
-// server restarted prints `restart` and waits for the line `restarted` on its standard input.
+// server restarted prints `restart` and waits for the line `restarted` on its standard input; one that needs it killed
+// prints `kill` and waits for `killed`.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -288,28 +289,39 @@ const scenarios = {
 
   async reconnect() {
     const client = await connect({ reconnectTimeWait: 50, reconnectJitter: 1, maxReconnectAttempts: -1 });
-    const reconnected = (async () => {
-      for await (const status of client.status()) {
-        if (status.type === "reconnect") {
-          return;
-        }
-      }
-    })();
+    const reconnected = untilReconnected(client);
     const plain = keep(client, "again.*").messages;
     const queued = keep(client, "again.>", { queue: "workers" }).messages;
     client.publish("again.before", "before");
     await client.flush();
-    const input = readline.createInterface({ input: process.stdin });
-    console.log("restart");
-    const [line] = await once(input, "line");
-    input.close();
-    assert.equal(line, "restarted");
+    await wish("restart", "restarted");
     await reconnected;
     client.publish("again.after", "after");
     await client.flush();
     assert.deepEqual(texts(plain), ["before", "after"]);
     assert.deepEqual(texts(queued), ["before", "after"]);
     await client.close();
+  },
+
+  async move_on() {
+    const client = await connect({ reconnectTimeWait: 50, reconnectJitter: 1, maxReconnectAttempts: -1 });
+    const first = client.getServer();
+    const others = () => (client.info.connect_urls ?? []).filter((address) => address !== first);
+    await until("news of two more servers", () => others().length === 2);
+    const [known, reconnected] = [others(), untilReconnected(client)];
+    const publisher = await nats.connect({ servers: known[0], timeout: PATIENCE });
+    const plain = keep(client, "moving.*").messages;
+    const queued = keep(client, "moving.>", { queue: "workers" }).messages;
+    await arrives(publisher, "moving.before", plain, queued);
+    await wish("kill", "killed");
+    await reconnected;
+    assert(known.includes(client.getServer()), `from ${first} the client moved to ${client.getServer()}`);
+    await arrives(publisher, "moving.after", plain, queued);
+    const { messages } = keep(client, "moving.back");
+    client.publish("moving.back", "here");
+    await client.flush();
+    assert.deepEqual(texts(messages), ["here"]);
+    await closeAll(client, publisher);
   },
 
   async large_payloads() {
@@ -356,6 +368,34 @@ const scenarios = {
     await refused({});
   },
 };
+
+// Has the test do something with the server.
+async function wish(action, answer) {
+  const input = readline.createInterface({ input: process.stdin });
+  console.log(action);
+  const [line] = await once(input, "line");
+  input.close();
+  assert.equal(line, answer);
+}
+
+async function untilReconnected(client) {
+  for await (const status of client.status()) {
+    if (status.type === "reconnect") {
+      return;
+    }
+  }
+}
+
+// Publishes until something came to each of the lists: interest is on its way to the publisher's server.
+async function arrives(publisher, subject, ...lists) {
+  const end = Date.now() + PATIENCE;
+  while (!lists.every((messages) => messages.some((message) => message.subject === subject))) {
+    assert(Date.now() < end, `nothing comes on ${subject}`);
+    publisher.publish(subject);
+    await publisher.flush();
+    await nats.delay(10);
+  }
+}
 
 async function requests(amount, options) {
   const [service, client] = [await connect(), await connect()];

@@ -3,7 +3,8 @@
 Usage: scenarios.py URL SCENARIO...
 
 Prints `ok SCENARIO` for each that holds and ends with 1 at the first that does not. A scenario that needs the
-server restarted prints `restart` and waits for the line `restarted` on its standard input.
+server restarted prints `restart` and waits for the line `restarted` on its standard input; one that needs it killed
+prints `kill` and waits for `killed`.
 """
 
 import asyncio
@@ -51,6 +52,13 @@ def keep_in(messages):
         messages.append(message)
 
     return handler
+
+
+async def wish(action, answer):
+    """Has the test do something with the server."""
+    print(action, flush=True)
+    line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    equal(line, f"{answer}\n", "what the test says")
 
 
 async def connection():
@@ -336,9 +344,7 @@ async def reconnect():
     await client.subscribe("again.>", queue="workers", cb=keep_in(queued))
     await client.publish("again.before", b"before")
     await until("a message before the restart", lambda: plain and queued)
-    print("restart", flush=True)
-    line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    equal(line, "restarted\n", "what the test says")
+    await wish("restart", "restarted")
     await asyncio.wait_for(reconnected.wait(), PATIENCE)
     await client.publish("again.after", b"after")
     await until("a message after the restart", lambda: len(plain) >= 2 and len(queued) >= 2)
@@ -346,6 +352,46 @@ async def reconnect():
     equal([message.data for message in plain], [b"before", b"after"], "plain subscription")
     equal([message.data for message in queued], [b"before", b"after"], "queue subscription")
     await client.close()
+
+
+async def move_on():
+    reconnected = asyncio.Event()
+
+    async def note():
+        reconnected.set()
+
+    client = await connect(reconnected_cb=note, reconnect_time_wait=0.05, max_reconnect_attempts=-1)
+    await until("news of two more servers", lambda: len(client.discovered_servers) >= 2)
+    first = client.connected_url.netloc
+    known = {url.netloc for url in client.servers}
+    others = sorted(known - {first})
+    equal(len(others), 2, f"the other servers among {known}")
+    publisher = await nats.connect(f"nats://{others[0]}", connect_timeout=PATIENCE)
+    plain, queued = [], []
+    await client.subscribe("moving.*", cb=keep_in(plain))
+    await client.subscribe("moving.>", queue="workers", cb=keep_in(queued))
+    await arrives(publisher, "moving.before", plain, queued)
+    await wish("kill", "killed")
+    await asyncio.wait_for(reconnected.wait(), PATIENCE)
+    if client.connected_url.netloc not in others:
+        raise AssertionError(f"from {first} the client moved to {client.connected_url.netloc}")
+    await arrives(publisher, "moving.after", plain, queued)
+    answers = await client.subscribe("moving.back", queue="answers")
+    await client.publish("moving.back", b"here")
+    equal((await answers.next_msg(timeout=PATIENCE)).data, b"here", "its own message")
+    await publisher.close()
+    await client.close()
+
+
+async def arrives(publisher, subject, *lists):
+    """Publishes until something came to each of the lists: interest is on its way to the publisher's server."""
+    end = time.monotonic() + PATIENCE
+    while not all(any(message.subject == subject for message in messages) for messages in lists):
+        if time.monotonic() > end:
+            raise AssertionError(f"nothing comes on {subject}")
+        await publisher.publish(subject, b"")
+        await flush(publisher)
+        await asyncio.sleep(0.01)
 
 
 async def large_payloads():

@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::client::{Client, RESPONDERS};
 use crate::frame::Frame;
 use crate::monitoring;
-use crate::poll::DEADLINE;
+use crate::poll::{DEADLINE, poll_until};
 use crate::server::{Builder, Server};
 use crate::side::Side;
 
@@ -219,6 +219,23 @@ impl Member {
     pub fn remotes(&self) -> Result<BTreeSet<String>> {
         Ok(self.routes()?.iter().filter_map(|route| Some(route["remote_id"].as_str()?.to_owned())).collect())
     }
+
+    /// Waits until new clients are told that these are the URLs of the cluster.
+    pub fn wait_for_urls(&self, wanted: &[String]) -> Result<()> {
+        let wanted: BTreeSet<&String> = wanted.iter().collect();
+        let mut told = Ok(Vec::new());
+        let found = poll_until(DEADLINE, || {
+            told = Client::open(self.server.address()).map(|client| connect_urls(client.info()).unwrap_or_default());
+            told.as_ref().is_ok_and(|told| told.iter().collect::<BTreeSet<_>>() == wanted).then_some(())
+        });
+        found.with_context(|| format!("clients of {self} are told {told:?} in place of {wanted:?}"))
+    }
+}
+
+/// The `connect_urls` of an INFO, if it has some.
+pub fn connect_urls(info: &str) -> Option<Vec<String>> {
+    let info: Value = serde_json::from_str(info).ok()?;
+    info["connect_urls"].as_array()?.iter().map(|url| Some(url.as_str()?.to_owned())).collect()
 }
 
 impl fmt::Display for Member {
@@ -228,7 +245,7 @@ impl fmt::Display for Member {
 }
 
 /// Some servers that know each other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Cluster {
     /// In the order in which they were started.
     pub members: Vec<Member>,

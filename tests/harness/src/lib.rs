@@ -18,14 +18,17 @@ pub mod cluster;
 pub mod frame;
 pub mod mangle;
 pub mod monitoring;
+mod peer;
 mod poll;
 pub mod scenarios;
 mod server;
 mod side;
+pub mod suite;
 
 pub use client::Client;
 pub use cluster::{Cluster, Kind, Member, Seat};
 pub use frame::{Frame, Message, Received};
+pub use peer::Peer;
 pub use poll::{DEADLINE, eventually, poll_until};
 pub use server::{Builder, Finished, NotReady, Server, Signal};
 pub use side::Side;

@@ -2,7 +2,8 @@
 //!
 //! A client program is told the server's URL and names of scenarios. It prints `ok NAME` for each that holds, and
 //! ends with a status other than 0 at the first that does not. Where it prints `restart`, the driver restarts the
-//! server on the same port and answers `restarted`.
+//! server on the same port and answers `restarted`; where it prints `kill`, the server is killed for good and the
+//! answer is `killed`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -10,6 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::cluster::{Cluster, Kind};
 use crate::server::Builder;
 
 /// Configurations, and the scenarios that are played with each.
@@ -55,9 +57,37 @@ pub fn play(command: impl Fn() -> Command, server: impl Fn() -> Builder, without
     }
 }
 
-fn play_group(mut command: Command, server: Builder, names: &[&str]) {
+fn play_group(command: Command, server: Builder, names: &[&str]) {
     let mut server = server.start();
-    command.arg(server.url()).args(names).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let url = server.url();
+    converse(command, &url, names, |wish| {
+        (wish == "restart").then(|| {
+            server.restart();
+            "restarted"
+        })
+    });
+}
+
+/// Plays the scenario in which the client finds out about a cluster, its server is killed, and it moves on to another
+/// one; the client program is told about the first of these servers alone.
+///
+/// # Panics
+/// When the scenario fails.
+pub fn play_move_on(command: Command, kinds: &[Kind]) {
+    let mut cluster = Cluster::start(kinds).unwrap_or_else(|error| panic!("{error:#}"));
+    let first = &mut cluster.members[0];
+    let url = first.seat.client_url();
+    converse(command, &url, &["move_on"], |wish| {
+        (wish == "kill").then(|| {
+            first.server.kill();
+            "killed"
+        })
+    });
+}
+
+/// Lets a client program play scenarios, and does what it wishes: `fulfil` gets a line and knows the answer to it.
+fn converse(mut command: Command, url: &str, names: &[&str], mut fulfil: impl FnMut(&str) -> Option<&'static str>) {
+    command.arg(url).args(names).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut program = match command.spawn() {
         Ok(program) => program,
         Err(error) => panic!("{command:?} cannot be started: {error}"),
@@ -75,13 +105,10 @@ fn play_group(mut command: Command, server: Builder, names: &[&str]) {
     let mut held = Vec::new();
     let hangs = loop {
         match lines.recv_timeout(SILENCE) {
-            Ok(line) if line == "restart" => {
-                server.restart();
-                writeln!(answers, "restarted").expect("the program listens");
-            }
-            Ok(line) => match line.strip_prefix("ok ") {
-                Some(name) => held.push(name.to_owned()),
-                None => println!("{line}"),
+            Ok(line) => match (line.strip_prefix("ok "), fulfil(&line)) {
+                (Some(name), _) => held.push(name.to_owned()),
+                (None, Some(answer)) => writeln!(answers, "{answer}").expect("the program listens"),
+                (None, None) => println!("{line}"),
             },
             Err(mpsc::RecvTimeoutError::Disconnected) => break false,
             Err(mpsc::RecvTimeoutError::Timeout) => break true,

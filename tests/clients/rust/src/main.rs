@@ -29,6 +29,7 @@ async fn main() -> anyhow::Result<()> {
             "echo_off" => server.echo_off().await,
             "many_connections" => server.many_connections().await,
             "reconnect" => server.reconnect().await,
+            "move_on" => server.move_on().await,
             "large_payloads" => server.large_payloads().await,
             "max_payload" => server.max_payload().await,
             "user_and_password" => server.user_and_password().await,

@@ -15,7 +15,7 @@ use futures_util::future::{FutureExt, join_all, try_join_all};
 use futures_util::stream::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// For everything that should happen at once; generous, because nothing here measures time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -299,9 +299,7 @@ impl Server {
             equal(texts(&take(subscription, 1).await?), ["before"])?;
         }
         wait_for(&mut events, Event::Connected).await?;
-        println!("restart");
-        let line = task::spawn_blocking(|| io::stdin().lines().next()).await?.context("an answer")??;
-        equal(line, "restarted")?;
+        wish("restart", "restarted").await?;
         wait_for(&mut events, Event::Connected).await?;
         client.publish("again.now", "after".into()).await?;
         for subscription in [&mut plain, &mut queued] {
@@ -309,6 +307,48 @@ impl Server {
             nothing_more(&client, subscription).await?;
         }
         Ok(())
+    }
+
+    /// The client finds out about the other servers; when its own is killed it moves to one of them and goes on.
+    pub async fn move_on(&self) -> Result<()> {
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let options = ConnectOptions::new().reconnect_delay_callback(|_| Duration::from_millis(50)).event_callback(
+            move |event| {
+                // Nobody listens any more at the end of the scenario.
+                let _ = sender.send(event);
+                async {}
+            },
+        );
+        let client = self.connect_with(options).await?;
+        wait_for(&mut events, Event::Connected).await?;
+        let first = client.server_info().port;
+        let is_other = |url: &String| !url.ends_with(&format!(":{first}"));
+        let others = timeout(PATIENCE, async {
+            loop {
+                let others: Vec<String> = client.server_info().connect_urls.into_iter().filter(is_other).collect();
+                if others.len() == 2 {
+                    return others;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let others = others.await.context("no news of two more servers")?;
+        let publisher = Server { url: format!("nats://{}", others[0]) }.connect().await?;
+        let mut plain = client.subscribe("moving.*").await?;
+        let mut queued = client.queue_subscribe("moving.>", "workers".into()).await?;
+        for subscription in [&mut plain, &mut queued] {
+            arrives(&publisher, "moving.before", subscription).await?;
+        }
+        wish("kill", "killed").await?;
+        wait_for(&mut events, Event::Connected).await?;
+        let now = client.server_info().port;
+        ensure!(others.iter().any(|url| url.ends_with(&format!(":{now}"))), "from {first} the client moved to {now}");
+        for subscription in [&mut plain, &mut queued] {
+            arrives(&publisher, "moving.after", subscription).await?;
+        }
+        let mut own = client.subscribe("moving.back").await?;
+        client.publish("moving.back", "here".into()).await?;
+        equal(texts(&take(&mut own, 1).await?), ["here"])
     }
 
     /// Payloads of 8 MB between small ones.
@@ -431,6 +471,30 @@ async fn settle(client: &Client) -> Result<()> {
 /// then that there is nothing.
 fn already_there(subscription: &mut Subscriber) -> Option<Message> {
     task::unconstrained(subscription.next()).now_or_never().flatten()
+}
+
+/// Has the test do something with the server.
+async fn wish(action: &str, answer: &str) -> Result<()> {
+    println!("{action}");
+    let line = task::spawn_blocking(|| io::stdin().lines().next()).await?.context("an answer")??;
+    equal(line, answer)
+}
+
+/// Publishes until something comes: interest is on its way to the publisher's server.
+async fn arrives(publisher: &Client, subject: &'static str, subscription: &mut Subscriber) -> Result<()> {
+    let publish = async {
+        loop {
+            publisher.publish(subject, Bytes::new()).await?;
+            publisher.flush().await?;
+            while let Some(message) = already_there(subscription) {
+                if message.subject.as_str() == subject {
+                    return anyhow::Ok(());
+                }
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, publish).await.with_context(|| format!("nothing comes on {subject}"))?
 }
 
 async fn nothing_more(client: &Client, subscription: &mut Subscriber) -> Result<()> {

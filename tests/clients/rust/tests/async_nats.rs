@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use pinmesh_harness::Kind::{Old, Ours, Reference};
 use pinmesh_harness::{Side, scenarios};
 
 /// async-nats decides itself about `verbose` and `pedantic`.
@@ -25,4 +26,20 @@ fn with_four_shards() {
 #[test]
 fn with_the_reference() {
     scenarios::play(program, || Side::Reference.server(), WITHOUT);
+}
+
+#[test]
+fn moves_on_in_a_cluster_of_references() {
+    scenarios::play_move_on(program(), &[Reference; 3]);
+}
+
+#[test]
+fn moves_on_in_a_cluster_of_ours() {
+    scenarios::play_move_on(program(), &[Ours(1), Ours(2), Ours(3)]);
+}
+
+#[test]
+fn moves_from_ours_to_others_and_back() {
+    scenarios::play_move_on(program(), &[Ours(2), Reference, Old]);
+    scenarios::play_move_on(program(), &[Reference, Ours(2), Ours(1)]);
 }
