@@ -21,7 +21,7 @@ struct Table {
 
 impl Table {
     fn new(shards: usize) -> Self {
-        let directory = Arc::new(Directory::new(shards, 7));
+        let directory = Arc::new(Directory::new(shards, false, 7));
         Table {
             local: LocalInterest::new(0, Arc::clone(&directory)),
             cache: PlanCache::default(),

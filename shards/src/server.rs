@@ -119,7 +119,7 @@ impl Server {
         let (desk, orders) = Desk::new(bell);
 
         let mut random = fastrand::Rng::new();
-        let directory = Arc::new(Directory::new(count, random.u64(..)));
+        let directory = Arc::new(Directory::new(count, config.cluster.is_some(), random.u64(..)));
         let shared = Arc::new(Shared {
             gauges: Gauges::new(count),
             ids: ConnectionIds::new(),

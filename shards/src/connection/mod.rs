@@ -1,4 +1,4 @@
-//! One client connection: its protocol state, what it has sent and not been acted on, what waits to be written to it.
+//! One connection of a client or, with a [`Route`], of another server: its protocol state, what it has sent and not been acted on, what waits to be written to it.
 //!
 //! No sockets and no clock in here; the shard acts on it, the driver moves the bytes.
 
@@ -6,6 +6,7 @@ mod incoming;
 pub mod out;
 pub mod pool;
 mod reason;
+mod route;
 mod sids;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub use self::incoming::Incoming;
 pub use self::out::{Flushed, OutBuffer};
 pub use self::pool::BufferPool;
 pub use self::reason::CloseReason;
+pub use self::route::{Coverage, Route};
 pub use self::sids::Sids;
 use crate::account::{self, AccountId};
 use crate::protocol::client::ClientParser;
@@ -171,6 +173,8 @@ pub struct Connection {
     pub stalled: u64,
     /// Which change of the cluster its last INFO told of.
     pub cluster_version: u32,
+    /// What there is besides if it is a route to another server.
+    pub route: Option<Box<Route>>,
     /// Facts that are yes or no.
     pub flags: Flags,
 }
@@ -241,6 +245,7 @@ impl Connection {
             stalls: 0,
             stalled: 0,
             cluster_version: 0,
+            route: None,
             flags: Flags { admitted: open, spoke: open, echo: true, verbose: true, pedantic: true, ..Flags::default() },
         }
     }
@@ -274,14 +279,15 @@ impl Connection {
     }
 }
 
-/// `127.0.0.1:4711 - cid:5 - "v1.2:python3:app" - "$G/user:u"`; the quoted parts once CONNECT was accepted.
+/// `127.0.0.1:4711 - cid:5 - "v1.2:python3:app" - "$G/user:u"`; the quoted parts once CONNECT was accepted. Of a route: `rid:5`.
 #[derive(Clone, Copy, Debug)]
 pub struct Label<'a>(&'a Connection);
 
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Connection { peer, cid, described, .. } = self.0;
-        write!(f, "{peer} - cid:{cid}{described}")
+        let Connection { peer, cid, described, route, .. } = self.0;
+        let kind = if route.is_some() { "rid" } else { "cid" };
+        write!(f, "{peer} - {kind}:{cid}{described}")
     }
 }
 

@@ -1,10 +1,12 @@
-//! The directory: which shards want a subject.
+//! The directory: which shards and which peers want a subject.
 //!
 //! One for the whole server, cut into partitions by the keys of [`super::keys`]. Only a shard's own first and last interest in a subject
-//! come here, so ten thousand subscribers to one subject are at most one entry per shard. Readers come on a cache miss and hold one
-//! partition's read lock for one look-up; between misses they only compare versions ([`Versions`]).
+//! come here, so ten thousand subscribers to one subject are at most one entry per shard; and what each route tells of its peer's interest.
+//! Readers come on a cache miss and hold one partition's read lock for one look-up; between misses they only compare versions
+//! ([`Versions`]).
 //!
-//! The directory may answer too much, never too little: literals are kept by hash alone, and exactness lives in the shards' own tables.
+//! The directory may answer too much, never too little: literals are kept by hash alone, and exactness lives in the shards' own tables
+//! and in those of the routes.
 //! A change is complete before its version changes, and both happen before the subscription's next operation.
 
 use std::sync::Arc;
@@ -23,29 +25,64 @@ use super::ring::{self, PARTITIONS};
 use super::sid::SidHint;
 use super::trie::Trie;
 use crate::account::AccountId;
+use crate::config::MAX_SHARDS;
 use crate::lane::counts::GroupCounts;
 use crate::lane::versions::Versions;
 
 /// Version slots, as a power of two: 32768 slots, so one newcomer's literal refills one cached subject in 32768.
 const VERSION_SLOTS_LOG2: u32 = 15;
 
-/// What other shards want of one subject.
+/// The numbers of holders from here on are those of peers.
+const PEERS_FROM: u16 = MAX_SHARDS as u16;
+
+/// A peer's number among those who hold interest: shards come first.
+pub fn peer_holder(peer: u16) -> u16 {
+    PEERS_FROM.saturating_add(peer)
+}
+
+/// What others want of one subject.
 #[derive(Debug, Default)]
 pub struct Remote {
     /// Other shards with plain subscriptions.
     pub shards: SmallVec<[u16; 8]>,
+    /// Peers with plain interest.
+    pub peers: SmallVec<[u16; 4]>,
     /// The sid of a subscriber there.
     pub sid: SidHint,
-    /// Queue groups, with the counts of all shards, the asking one included. One entry for each pattern.
-    pub groups: SmallVec<[NamedGroup; 2]>,
+    /// Queue groups, one entry for each pattern.
+    pub groups: SmallVec<[RemoteGroup; 2]>,
 }
 
-/// A queue group's name and its members by shard.
-pub type NamedGroup = (Arc<[u8]>, Arc<GroupCounts>);
+/// A queue group on one subject or pattern.
+#[derive(Clone, Debug)]
+pub struct RemoteGroup {
+    /// Its name.
+    pub name: Arc<[u8]>,
+    /// Members by shard, the asking one included.
+    pub counts: Arc<GroupCounts>,
+    /// Members by peer. Unlike the counts these change with a new version only.
+    pub peers: PeerWeights,
+}
+
+/// How many members of a queue group peers have.
+pub type PeerWeights = SmallVec<[(u16, u32); 2]>;
 
 impl Remote {
+    /// A holder that was found.
+    pub(super) fn note(&mut self, holder: u16, asking: u16, sid: SidHint) {
+        if let Some(peer) = holder.checked_sub(PEERS_FROM) {
+            if !self.peers.contains(&peer) {
+                self.peers.push(peer);
+            }
+        } else if holder != asking && !self.shards.contains(&holder) {
+            self.shards.push(holder);
+            self.sid = sid;
+        }
+    }
+
     fn clear(&mut self) {
         self.shards.clear();
+        self.peers.clear();
         self.sid = SidHint::default();
         self.groups.clear();
     }
@@ -55,6 +92,7 @@ impl Remote {
 #[derive(Debug)]
 pub struct Directory {
     shards: usize,
+    clustered: bool,
     hasher: Hasher,
     partitions: Box<[RwLock<Partition>]>,
     versions: Versions,
@@ -83,42 +121,69 @@ struct PatternTopic {
 
 /// Queue groups of one subject or pattern.
 #[derive(Debug, Default)]
-struct Groups(Vec<NamedGroup>);
+struct Groups(Vec<RemoteGroup>);
 
 impl Groups {
-    /// The group's counts, and whether it is new.
-    fn join(&mut self, name: &Arc<[u8]>, shards: usize) -> (Arc<GroupCounts>, bool) {
-        if let Some((_, counts)) = self.0.iter().find(|(group, _)| group == name) {
-            return (Arc::clone(counts), false);
-        }
-        let counts = Arc::new(GroupCounts::new(shards));
-        self.0.push((Arc::clone(name), Arc::clone(&counts)));
-        (counts, true)
+    /// The group, and whether it is new.
+    fn find_or_add(&mut self, name: &Arc<[u8]>, shards: usize) -> (&mut RemoteGroup, bool) {
+        let found = self.0.iter().position(|group| group.name == *name);
+        let at = found.unwrap_or_else(|| {
+            let counts = Arc::new(GroupCounts::new(shards));
+            self.0.push(RemoteGroup { name: Arc::clone(name), counts, peers: SmallVec::new() });
+            self.0.len() - 1
+        });
+        // Found, or just pushed.
+        (&mut self.0[at], found.is_none())
     }
 
-    fn leave(&mut self, name: &[u8]) {
-        self.0.retain(|(group, counts)| &**group != name || !counts.is_empty());
+    /// Forgets a group without members; true if there was one.
+    fn forget_if_empty(&mut self, name: &[u8]) -> bool {
+        let before = self.0.len();
+        self.0.retain(|group| *group.name != *name || !group.is_empty());
+        self.0.len() < before
     }
 }
 
-/// One interest of one shard.
+impl RemoteGroup {
+    fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.peers.is_empty()
+    }
+
+    /// A peer's members, changed by this many.
+    fn weigh(&mut self, peer: u16, change: i64) {
+        let at = self.peers.iter().position(|(other, _)| *other == peer);
+        let before = at.and_then(|at| self.peers.get(at)).map_or(0, |(_, weight)| i64::from(*weight));
+        let weight = u32::try_from(before.saturating_add(change).max(0)).unwrap_or(u32::MAX);
+        match at {
+            Some(at) if weight == 0 => {
+                self.peers.swap_remove(at);
+            }
+            Some(at) => self.peers[at].1 = weight,
+            None if weight > 0 => self.peers.push((peer, weight)),
+            None => {}
+        }
+    }
+}
+
+/// One interest of one holder.
 #[derive(Clone, Copy, Debug)]
 pub struct Interest<'a> {
     /// Its key.
     pub key: InterestKey,
     /// Literal or pattern.
     pub pattern: &'a [u8],
-    /// Shard that has it.
-    pub shard: usize,
+    /// Shard that has it, or [`peer_holder`].
+    pub holder: u16,
     /// Its first subscriber's sid.
     pub sid: SidHint,
 }
 
 impl Directory {
-    /// An empty directory for `shards` shards. `seed` makes the server's hash function.
-    pub fn new(shards: usize, seed: u64) -> Self {
+    /// An empty directory for `shards` shards, and peers if `clustered`. `seed` makes the server's hash function.
+    pub fn new(shards: usize, clustered: bool, seed: u64) -> Self {
         Directory {
             shards,
+            clustered,
             hasher: Hasher::new(seed),
             partitions: (0..PARTITIONS).map(|_| RwLock::default()).collect(),
             versions: Versions::new(VERSION_SLOTS_LOG2),
@@ -130,9 +195,19 @@ impl Directory {
         &self.hasher
     }
 
-    /// True if there is no other shard to ask about.
+    /// True if there is no other shard and no peer to ask about.
     pub fn is_alone(&self) -> bool {
-        self.shards == 1
+        self.shards == 1 && !self.clustered
+    }
+
+    /// True if there may be peers.
+    pub fn is_clustered(&self) -> bool {
+        self.clustered
+    }
+
+    /// True if the only holder that could ask about this interest is the one that has it.
+    fn is_of_no_interest(&self, interest: &Interest<'_>) -> bool {
+        self.shards == 1 && interest.holder < PEERS_FROM
     }
 
     /// Versions by key.
@@ -145,9 +220,9 @@ impl Directory {
         &self.partitions[ring::partition_of(key)]
     }
 
-    /// A shard's first plain subscription to a subject or pattern.
+    /// A holder's first plain subscription to a subject or pattern.
     pub fn add(&self, interest: Interest<'_>) {
-        if self.is_alone() {
+        if self.is_of_no_interest(&interest) {
             return;
         }
         let slot = self.versions.slot_of(interest.key.hash);
@@ -159,9 +234,9 @@ impl Directory {
         }
     }
 
-    /// A shard's last plain subscription to it is gone.
+    /// A holder's last plain subscription to it is gone.
     pub fn remove(&self, interest: Interest<'_>) {
-        if self.is_alone() {
+        if self.is_of_no_interest(&interest) {
             return;
         }
         let slot = self.versions.slot_of(interest.key.hash);
@@ -178,8 +253,9 @@ impl Directory {
     pub fn join(&self, interest: Interest<'_>, name: &Arc<[u8]>) -> Arc<GroupCounts> {
         let slot = self.versions.slot_of(interest.key.hash);
         let mut partition = self.partition(interest.key.hash).write();
-        let (counts, new) = partition.groups(&interest).join(name, self.shards);
-        counts.add(interest.shard);
+        let (group, new) = partition.groups(&interest).find_or_add(name, self.shards);
+        let counts = Arc::clone(&group.counts);
+        counts.add(usize::from(interest.holder));
         if new {
             self.versions.add(slot);
         }
@@ -191,13 +267,56 @@ impl Directory {
     pub fn leave(&self, interest: Interest<'_>, name: &[u8], counts: &GroupCounts) {
         let slot = self.versions.slot_of(interest.key.hash);
         let mut partition = self.partition(interest.key.hash).write();
-        counts.remove(interest.shard);
-        if counts.is_empty() {
-            partition.groups(&interest).leave(name);
-            partition.forget_if_empty(&interest);
-            self.versions.remove(slot);
-        }
+        counts.remove(usize::from(interest.holder));
+        self.forget_group_if_empty(&mut partition, &interest, name);
         self.versions.bump(slot);
+    }
+
+    /// A route told of more or fewer members that its peer has in a queue group.
+    pub fn weigh(&self, interest: Interest<'_>, peer: u16, name: &Arc<[u8]>, change: i64) {
+        let slot = self.versions.slot_of(interest.key.hash);
+        let mut partition = self.partition(interest.key.hash).write();
+        let (group, new) = partition.groups(&interest).find_or_add(name, self.shards);
+        group.weigh(peer, change);
+        if new {
+            self.versions.add(slot);
+        }
+        self.forget_group_if_empty(&mut partition, &interest, name);
+        self.versions.bump(slot);
+    }
+
+    fn forget_group_if_empty(&self, partition: &mut Partition, interest: &Interest<'_>, name: &[u8]) {
+        if partition.groups(interest).forget_if_empty(name) {
+            self.versions.remove(self.versions.slot_of(interest.key.hash));
+        }
+        partition.forget_if_empty(interest);
+    }
+
+    /// Does any shard for which `counts` have a plain subscription to exactly this subject or pattern?
+    pub fn is_wanted(&self, key: InterestKey, pattern: &[u8], counts: impl Fn(u16) -> bool) -> bool {
+        let counts = |holder| holder < PEERS_FROM && counts(holder);
+        let partition = self.partition(key.hash).read();
+        if key.literal {
+            return partition.literals.any(key.hash, counts);
+        }
+        let topic = partition.pattern_topic(key, pattern);
+        topic.is_some_and(|topic| topic.holders.as_slice().iter().any(|one| counts(one.holder)))
+    }
+
+    /// How many members those shards for which `counts` have in a queue group on exactly this subject or pattern.
+    pub fn members(&self, key: InterestKey, pattern: &[u8], name: &[u8], counts: impl Fn(u16) -> bool) -> u32 {
+        let partition = self.partition(key.hash).read();
+        let groups = if key.literal {
+            partition.literal_groups.get(&key.hash)
+        } else {
+            partition.pattern_topic(key, pattern).map(|topic| &topic.groups)
+        };
+        let group = groups.and_then(|groups| groups.0.iter().find(|group| *group.name == *name));
+        let of = |group: &RemoteGroup| {
+            let counted = (0..self.shards).filter(|&shard| counts(shard as u16));
+            counted.map(|shard| group.counts.get(shard)).sum()
+        };
+        group.map_or(0, of)
     }
 
     /// Who else wants this subject, under all of its keys. `out` is overwritten.
@@ -259,21 +378,24 @@ impl Directory {
 }
 
 impl Partition {
+    fn pattern_topic(&self, key: InterestKey, pattern: &[u8]) -> Option<&PatternTopic> {
+        let patterns = self.patterns.get(&key.hash)?;
+        patterns.topics.get(patterns.trie.get(pattern)? as usize)
+    }
+
     fn add(&mut self, interest: &Interest<'_>) {
-        let shard = interest.shard as u16;
         if interest.key.literal {
-            self.literals.add(interest.key.hash, shard, interest.sid);
+            self.literals.add(interest.key.hash, interest.holder, interest.sid);
         } else {
-            self.topic(interest).holders.add(shard, interest.sid);
+            self.topic(interest).holders.add(interest.holder, interest.sid);
         }
     }
 
     fn remove(&mut self, interest: &Interest<'_>) {
-        let shard = interest.shard as u16;
         if interest.key.literal {
-            self.literals.remove(interest.key.hash, shard);
+            self.literals.remove(interest.key.hash, interest.holder);
         } else {
-            self.topic(interest).holders.remove(shard);
+            self.topic(interest).holders.remove(interest.holder);
             self.forget_if_empty(interest);
         }
     }

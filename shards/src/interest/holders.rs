@@ -1,9 +1,9 @@
-//! The shards that hold an interest.
+//! Who holds an interest: shards of this server, and peers.
 
 use super::directory::Remote;
 use super::sid::SidHint;
 
-/// Shards that hold an interest.
+/// Those who hold an interest.
 #[derive(Debug, Default)]
 pub(super) enum Holders {
     #[default]
@@ -13,50 +13,51 @@ pub(super) enum Holders {
     Many(Box<Vec<Holder>>),
 }
 
-/// One shard's interest.
+/// One holder's interest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holder {
-    pub shard: u16,
-    /// How often: two literals of one shard may share a hash.
+    /// See [`peer_holder`](super::directory::peer_holder).
+    pub holder: u16,
+    /// How often: two literals may share a hash, and a peer may tell of one on several lanes.
     pub count: u32,
     /// Of its first subscriber.
     pub sid: SidHint,
 }
 
 impl Holders {
-    pub fn add(&mut self, shard: u16, sid: SidHint) {
-        let new = Holder { shard, count: 1, sid };
+    pub fn add(&mut self, holder: u16, sid: SidHint) {
+        let new = Holder { holder, count: 1, sid };
         match self {
             Holders::Nobody => *self = Holders::One(new),
-            Holders::One(holder) if holder.shard == shard => {
-                holder.count += 1;
-                holder.sid = sid;
+            Holders::One(one) if one.holder == holder => {
+                one.count += 1;
+                one.sid = sid;
             }
-            Holders::One(holder) => *self = Holders::Many(Box::new(vec![*holder, new])),
-            Holders::Many(many) => match many.iter_mut().find(|holder| holder.shard == shard) {
-                Some(holder) => {
-                    holder.count += 1;
-                    holder.sid = sid;
+            Holders::One(one) => *self = Holders::Many(Box::new(vec![*one, new])),
+            Holders::Many(many) => match many.iter_mut().find(|one| one.holder == holder) {
+                Some(one) => {
+                    one.count += 1;
+                    one.sid = sid;
                 }
                 None => many.push(new),
             },
         }
     }
 
-    pub fn remove(&mut self, shard: u16) {
+    pub fn remove(&mut self, holder: u16) {
         match self {
-            Holders::One(holder) if holder.shard == shard => {
-                holder.count -= 1;
-                if holder.count == 0 {
+            Holders::One(one) if one.holder == holder => {
+                one.count -= 1;
+                if one.count == 0 {
                     *self = Holders::Nobody;
                 }
             }
             Holders::Many(many) => {
-                if let Some(at) = many.iter().position(|holder| holder.shard == shard)
-                    && let Some(holder) = many.get_mut(at)
+                if let Some(at) = many.iter().position(|one| one.holder == holder)
+                    && let Some(one) = many.get_mut(at)
                 {
-                    holder.count -= 1;
-                    if holder.count == 0 {
+                    one.count -= 1;
+                    if one.count == 0 {
                         many.swap_remove(at);
                     }
                 }
@@ -72,17 +73,19 @@ impl Holders {
         matches!(self, Holders::Nobody)
     }
 
-    pub fn others(&self, asking: u16, out: &mut Remote) {
-        let holders = match self {
+    /// All of them.
+    pub fn as_slice(&self) -> &[Holder] {
+        match self {
             Holders::Nobody => &[],
             Holders::One(holder) => std::slice::from_ref(holder),
-            Holders::Many(many) => &many[..],
-        };
-        for Holder { shard, sid, .. } in holders {
-            if *shard != asking && !out.shards.contains(shard) {
-                out.shards.push(*shard);
-                out.sid = *sid;
-            }
+            Holders::Many(many) => many,
+        }
+    }
+
+    /// Adds all but the asking shard to `out`.
+    pub fn others(&self, asking: u16, out: &mut Remote) {
+        for Holder { holder, sid, .. } in self.as_slice() {
+            out.note(*holder, asking, *sid);
         }
     }
 }

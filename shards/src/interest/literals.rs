@@ -1,8 +1,8 @@
-//! Literals in one partition of the directory: nine bytes each where one shard wants them, which is nearly always.
+//! Literals in one partition of the directory: nine bytes each where one holder wants them, which is nearly always.
 //!
 //! The key is a part of the hash, so two literals may meet; they then share an entry, and a shard may get a message that nobody there
-//! wants. An entry is one word: a shard, how often it has the key, and its subscriber's sid if that is a small number. What does not fit
-//! (several shards, larger counts) goes into a list beside the table.
+//! wants. An entry is one word: a holder, how often it has the key, and its subscriber's sid if that is a small number. What does not fit
+//! (several holders, larger counts) goes into a list beside the table.
 
 use hashbrown::HashTable;
 use slab::Slab;
@@ -14,13 +14,14 @@ use super::sid::SidHint;
 /// Tables with less room than this are not worth shrinking.
 pub(super) const SHRINK_ABOVE: usize = 256;
 const SHARED: u32 = 1 << 31;
-const MAX_COUNT: u32 = (1 << 7) - 1;
+const MAX_COUNT: u32 = (1 << 6) - 1;
+const MAX_HOLDER: u16 = (1 << 9) - 1;
 const NO_SID: u16 = u16::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     key: u32,
-    /// One shard: count (7 bits), shard (8), sid (16). Else `SHARED` and the number of the list.
+    /// One holder: count (6 bits), holder (9), sid (16). Else `SHARED` and the number of the list.
     word: u32,
 }
 
@@ -40,12 +41,12 @@ fn spread(key: u32) -> u64 {
     u64::from(key).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-fn pack(shard: u16, count: u32, sid: u16) -> Option<u32> {
-    (shard <= 0xFF && count <= MAX_COUNT).then(|| count << 24 | u32::from(shard) << 16 | u32::from(sid))
+fn pack(holder: u16, count: u32, sid: u16) -> Option<u32> {
+    (holder <= MAX_HOLDER && count <= MAX_COUNT).then(|| count << 25 | u32::from(holder) << 16 | u32::from(sid))
 }
 
 fn unpack(word: u32) -> (u16, u32, u16) {
-    ((word >> 16 & 0xFF) as u16, word >> 24, word as u16)
+    ((word >> 16) as u16 & MAX_HOLDER, word >> 25 & MAX_COUNT, word as u16)
 }
 
 fn small_number(sid: SidHint) -> u16 {
@@ -65,14 +66,14 @@ impl Literals {
         self.table.is_empty() && self.shared.is_empty()
     }
 
-    /// One more interest of a shard.
-    pub fn add(&mut self, hash: u64, shard: u16, sid: SidHint) {
+    /// One more interest of a holder.
+    pub fn add(&mut self, hash: u64, new: u16, sid: SidHint) {
         let key = key_of(hash);
         let number = small_number(sid);
         let Some(entry) = self.table.find_mut(spread(key), |entry| entry.key == key) else {
-            let word = pack(shard, 1, number).unwrap_or_else(|| {
+            let word = pack(new, 1, number).unwrap_or_else(|| {
                 let mut holders = Holders::default();
-                holders.add(shard, sid);
+                holders.add(new, sid);
                 SHARED | self.shared.insert(holders) as u32
             });
             self.table.insert_unique(spread(key), Entry { key, word }, |entry| spread(entry.key));
@@ -80,32 +81,32 @@ impl Literals {
         };
         if entry.word & SHARED != 0 {
             if let Some(holders) = self.shared.get_mut((entry.word & !SHARED) as usize) {
-                holders.add(shard, sid);
+                holders.add(new, sid);
             }
             return;
         }
         let (holder, count, old) = unpack(entry.word);
-        if holder == shard
-            && let Some(word) = pack(shard, count + 1, number)
+        if holder == new
+            && let Some(word) = pack(new, count + 1, number)
         {
             entry.word = word;
             return;
         }
         let mut holders = Holders::default();
         (0..count).for_each(|_| holders.add(holder, hint(old)));
-        holders.add(shard, sid);
+        holders.add(new, sid);
         entry.word = SHARED | self.shared.insert(holders) as u32;
     }
 
-    /// One interest of a shard less.
-    pub fn remove(&mut self, hash: u64, shard: u16) {
+    /// One interest of a holder less.
+    pub fn remove(&mut self, hash: u64, gone: u16) {
         let key = key_of(hash);
         let Ok(mut found) = self.table.find_entry(spread(key), |entry| entry.key == key) else { return };
         let word = found.get().word;
         if word & SHARED != 0 {
             let number = (word & !SHARED) as usize;
             let Some(holders) = self.shared.get_mut(number) else { return };
-            holders.remove(shard);
+            holders.remove(gone);
             if holders.is_nobody() {
                 self.shared.remove(number);
                 found.remove();
@@ -113,10 +114,10 @@ impl Literals {
             return;
         }
         let (holder, count, sid) = unpack(word);
-        if holder != shard {
+        if holder != gone {
             return;
         }
-        match pack(shard, count.saturating_sub(1), sid) {
+        match pack(gone, count.saturating_sub(1), sid) {
             Some(word) if count > 1 => found.get_mut().word = word,
             _ => {
                 found.remove();
@@ -134,11 +135,19 @@ impl Literals {
             }
             return;
         }
-        let (shard, _, sid) = unpack(entry.word);
-        if shard != asking && !out.shards.contains(&shard) {
-            out.shards.push(shard);
-            out.sid = hint(sid);
+        let (holder, _, sid) = unpack(entry.word);
+        out.note(holder, asking, hint(sid));
+    }
+
+    /// Does any holder for which `counts` have it?
+    pub fn any(&self, hash: u64, counts: impl Fn(u16) -> bool) -> bool {
+        let key = key_of(hash);
+        let Some(entry) = self.table.find(spread(key), |entry| entry.key == key) else { return false };
+        if entry.word & SHARED == 0 {
+            return counts(unpack(entry.word).0);
         }
+        let holders = self.shared.get((entry.word & !SHARED) as usize);
+        holders.is_some_and(|holders| holders.as_slice().iter().any(|one| counts(one.holder)))
     }
 
     /// Gives memory back that is not needed any more.

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::directory::{Directory, Interest};
 use super::keys::{Hasher, InterestKey, SubjectKeys};
+use super::news::News;
 use super::paged::Paged;
 use super::sid::{Sid, SidHint};
 use super::trie::Trie;
@@ -110,6 +111,8 @@ pub struct LocalInterest {
     versions: Box<[u32]>,
     generation: u64,
     subscribed: u64,
+    /// What peers are to be told; nothing is written down if there can be none.
+    news: News,
 }
 
 /// What a new subscription is.
@@ -141,6 +144,7 @@ impl LocalInterest {
             versions: vec![0; SLOTS].into_boxed_slice(),
             generation: 0,
             subscribed: 0,
+            news: News::default(),
         }
     }
 
@@ -212,16 +216,21 @@ impl LocalInterest {
         let topic_id = self.topic(new.account, new.subject, key);
         let id = self.subscriptions.next_index();
         let topic = &mut self.topics[topic_id];
-        let interest = Interest { key, pattern: new.subject, shard: self.shard, sid: SidHint::new(new.sid) };
+        let interest = Interest { key, pattern: new.subject, holder: self.shard as u16, sid: SidHint::new(new.sid) };
         let (group, place) = match new.queue {
             None => {
                 topic.plain.push(id);
                 if topic.plain.len() == 1 {
                     self.directory.add(interest);
+                    self.write_down(new.subject, None);
                 }
-                (NO_GROUP, topic.plain.len() - 1)
+                (NO_GROUP, self.topics[topic_id].plain.len() - 1)
             }
-            Some(name) => topic.join(name, id, interest, &self.directory),
+            Some(name) => {
+                let place = topic.join(name, id, interest, &self.directory);
+                self.write_down(new.subject, Some(name));
+                place
+            }
         };
         self.subscriptions.insert(Subscription {
             connection: new.connection,
@@ -241,10 +250,13 @@ impl LocalInterest {
     pub fn unsubscribe(&mut self, account: AccountId, id: SubId) -> Option<Subscription> {
         let gone = self.subscriptions.remove(id.0)?;
         let topic = &mut self.topics[gone.topic];
+        if self.directory.is_clustered() && (gone.is_queue() || topic.plain.len() == 1) {
+            self.news.push(&topic.subject, topic.group(gone.group).map(|group| &*group.name));
+        }
         let key = self.hasher.interest_key(account, &topic.subject);
         let moved = topic.remove(
             &gone,
-            Interest { key, pattern: &[], shard: self.shard, sid: SidHint::default() },
+            Interest { key, pattern: &[], holder: self.shard as u16, sid: SidHint::default() },
             &self.directory,
         );
         if let Some(moved) = moved
@@ -264,6 +276,52 @@ impl LocalInterest {
     pub(super) fn is_forgotten(&self) -> bool {
         let bare = |table: &AccountTable| table.literals.iter().all(HashTable::is_empty) && table.patterns.is_empty();
         self.subscriptions.is_empty() && self.topics.is_empty() && self.accounts.iter().all(bare)
+    }
+
+    fn write_down(&mut self, subject: &[u8], queue: Option<&[u8]>) {
+        if self.directory.is_clustered() {
+            self.news.push(subject, queue);
+        }
+    }
+
+    /// What changed since the news were cleared, for peers.
+    pub fn news(&mut self) -> &mut News {
+        &mut self.news
+    }
+
+    /// How many members a queue group has here on exactly this subject or pattern; without a group: plain subscriptions.
+    pub fn members(&self, account: AccountId, key: InterestKey, subject: &[u8], queue: Option<&[u8]>) -> usize {
+        let Some(table) = self.accounts.get(account.0 as usize) else { return 0 };
+        let found = if key.literal {
+            table.literals(key.hash).find(key.hash, |&id| *self.topics[id].subject == *subject).copied()
+        } else {
+            table.patterns.get(subject)
+        };
+        let Some(topic) = found.and_then(|id| self.topics.get(id)) else { return 0 };
+        match queue {
+            None => topic.plain.len(),
+            Some(name) => {
+                let mut groups = topic.groups.iter().flat_map(|groups| groups.iter().flatten());
+                groups.find(|group| *group.name == *name).map_or(0, |group| group.members.len())
+            }
+        }
+    }
+
+    /// The subjects and patterns with numbers in a range, with what there is on each: plain subscriptions (no name) and queue groups.
+    pub fn for_each_interest(&self, numbers: std::ops::Range<usize>, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
+        for topic in numbers.filter_map(|number| self.topics.get(number as u32)) {
+            if !topic.plain.is_empty() {
+                visit(&topic.subject, None);
+            }
+            for group in topic.groups.iter().flat_map(|groups| groups.iter().flatten()) {
+                visit(&topic.subject, Some(&group.name));
+            }
+        }
+    }
+
+    /// The numbers of all subjects and patterns are below this one.
+    pub fn interest_slots(&self) -> usize {
+        self.topics.slots()
     }
 
     fn changed(&mut self, key: InterestKey) {
@@ -353,6 +411,10 @@ impl Topic {
         self.plain.is_empty() && self.groups.is_none()
     }
 
+    fn group(&self, at: u32) -> Option<&LocalGroup> {
+        self.groups.as_ref()?.get(at as usize)?.as_ref()
+    }
+
     fn join(&mut self, name: &[u8], id: u32, interest: Interest<'_>, directory: &Directory) -> (u32, usize) {
         let groups = self.groups.get_or_insert_default();
         let at = match groups.iter().position(|group| group.as_ref().is_some_and(|group| *group.name == *name)) {
@@ -375,7 +437,7 @@ impl Topic {
         let Some(group) = &mut groups[at] else { return (NO_GROUP, 0) };
         group.members.push(id);
         match &group.counts {
-            Some(counts) => counts.add(interest.shard),
+            Some(counts) => counts.add(usize::from(interest.holder)),
             None if !directory.is_alone() => group.counts = Some(directory.join(interest, &group.name)),
             None => {}
         }
@@ -406,7 +468,7 @@ impl Topic {
             if last {
                 directory.leave(interest, &group.name, counts);
             } else {
-                counts.remove(interest.shard);
+                counts.remove(usize::from(interest.holder));
             }
         }
         if last {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::directory::{Directory, Remote};
+use super::directory::{Directory, PeerWeights, Remote, RemoteGroup};
 use super::keys::{Hasher, SubjectKeys};
 use super::local::{LocalInterest, SubId};
 use super::sid::SidHint;
@@ -34,13 +34,14 @@ pub struct Target {
     pub same_sid: bool,
 }
 
-/// The beginning of a subscriber's frames, `HMSG <subject> <sid> `, made once for the subjects that a plan is kept for. It lies in an array
-/// of fixed size, because copying that is a few instructions where copying a slice of any length is a call.
+/// The beginning of a subscriber's frames, `HMSG <subject> <sid> `, or of a route's, `RMSG <account> <subject> `, made once for the subjects
+/// that a plan is kept for. It lies in an array of fixed size, because copying that is a few instructions where copying a slice of any
+/// length is a call.
 #[derive(Clone, Debug)]
 pub struct Head {
     bytes: [u8; HEAD_BYTES + 1],
-    subject_end: usize,
-    len: usize,
+    subject: (u8, u8),
+    len: u8,
 }
 
 /// Most bytes of a [`Head`] with `MSG`.
@@ -48,26 +49,50 @@ pub const HEAD_BYTES: usize = 64;
 
 impl Head {
     fn new(subject: &[u8], sid: &[u8]) -> Option<Head> {
+        Head::of_parts([b"HMSG ", subject, b" ", sid, b" "])
+    }
+
+    /// What routes that name the account get.
+    fn of_routes(account: AccountId, subject: &[u8]) -> Option<Head> {
+        // The first byte is what frames without headers leave out.
+        Head::of_parts([b" RMSG ", account.name().as_bytes(), b" ", subject, b" "])
+    }
+
+    /// The subject is the second part, or the fourth if there is an account.
+    fn of_parts(parts: [&[u8]; 5]) -> Option<Head> {
         let mut bytes = [0; HEAD_BYTES + 1];
-        let len = b"HMSG ".len() + subject.len() + 1 + sid.len() + 1;
+        let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut place = bytes.get_mut(..len)?;
-        for part in [b"HMSG ".as_slice(), subject, b" ", sid, b" "] {
+        let mut at = 0;
+        let mut ends = [0; 5];
+        for (part, end) in parts.iter().zip(&mut ends) {
             let (here, behind) = place.split_at_mut_checked(part.len())?;
             here.copy_from_slice(part);
             place = behind;
+            at += part.len();
+            // It fits in the array.
+            *end = at as u8;
         }
-        Some(Head { bytes, subject_end: b"HMSG ".len() + subject.len(), len })
+        let [before, second, separator, fourth, len] = ends;
+        let subject = if parts[0].starts_with(b" ") { (separator, fourth) } else { (before, second) };
+        Some(Head { bytes, subject, len })
     }
 
     /// Is it for this subject?
     #[inline]
     pub fn is_for(&self, subject: &[u8]) -> bool {
-        self.bytes.get(b"HMSG ".len()..self.subject_end).is_some_and(|own| same_bytes(own, subject))
+        let (start, end) = self.subject;
+        self.bytes.get(usize::from(start)..usize::from(end)).is_some_and(|own| same_bytes(own, subject))
+    }
+
+    /// Is it what routes get?
+    pub fn is_of_routes(&self) -> bool {
+        self.bytes[0] == b' '
     }
 
     /// The same as bytes, with `MSG`.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(1..self.len).unwrap_or(&[])
+        self.bytes.get(1..usize::from(self.len)).unwrap_or(&[])
     }
 
     /// Appends it, with `HMSG` or `MSG`. Fastest if `out` has room for [`HEAD_BYTES`] more.
@@ -75,10 +100,10 @@ impl Head {
     pub fn append(&self, out: &mut Vec<u8>, headers: bool) {
         let before = out.len();
         if headers {
-            out.extend_from_slice(self.bytes.get(..self.len).unwrap_or(&[]));
+            out.extend_from_slice(self.bytes.get(..usize::from(self.len)).unwrap_or(&[]));
         } else if let Some(wide) = self.bytes.last_chunk::<HEAD_BYTES>() {
             out.extend_from_slice(wide);
-            out.truncate(before + self.len - 1);
+            out.truncate(before + usize::from(self.len) - 1);
         }
     }
 }
@@ -92,6 +117,8 @@ pub struct PlanGroup {
     pub local: SmallVec<[Target; 2]>,
     /// Members everywhere, pattern by pattern; empty when there is one shard only.
     pub counts: SmallVec<[Arc<GroupCounts>; 1]>,
+    /// Members of peers, over all patterns.
+    pub peers: PeerWeights,
 }
 
 /// Who gets a subject's messages.
@@ -105,9 +132,15 @@ pub struct Plan {
     pub groups: Vec<PlanGroup>,
     /// Other shards with plain subscriptions.
     pub shards: SmallVec<[u16; 8]>,
+    /// Peers with plain interest.
+    pub peers: SmallVec<[u16; 4]>,
     /// The plain subscriptions of this shard all have the same sid and no limit: they get the same bytes.
     pub alike: bool,
-    /// With what the frames of a run of messages begin, if there may be one: plain subscriptions only, and those of this shard alike.
+    /// With what the frames of a run of messages begin that go to plain subscriptions of this server only, if those of this shard are
+    /// alike.
+    pub local_head: Option<Head>,
+    /// With what the frames of a run of a client's messages begin, if nobody else is to be chosen among: the same, or for want of
+    /// subscriptions the beginning of what routes get.
     pub run_head: Option<Head>,
     /// When it was last seen to be true.
     pub generations: Generations,
@@ -119,9 +152,11 @@ impl Plan {
         self.plain.clear();
         self.heads.clear();
         self.alike = false;
+        self.local_head = None;
         self.run_head = None;
         self.groups.clear();
         self.shards.clear();
+        self.peers.clear();
     }
 
     fn targets(&self) -> usize {
@@ -133,7 +168,7 @@ impl Plan {
             Some(at) => at,
             None => {
                 let (name, local, counts) = (Arc::clone(name), SmallVec::new(), SmallVec::new());
-                self.groups.push(PlanGroup { name, local, counts });
+                self.groups.push(PlanGroup { name, local, counts, peers: SmallVec::new() });
                 self.groups.len() - 1
             }
         };
@@ -171,24 +206,35 @@ impl Plan {
         }
         directory.look_up(account, keys, subject, shard, remote);
         self.shards.extend(remote.shards.iter().copied());
+        self.peers.extend(remote.peers.iter().copied());
         self.remote_sid = remote.sid;
-        for (name, counts) in remote.groups.drain(..) {
-            if let Some(group) = self.group(&name) {
-                group.counts.push(counts);
+        for RemoteGroup { name, counts, peers } in remote.groups.drain(..) {
+            let Some(group) = self.group(&name) else { continue };
+            group.counts.push(counts);
+            for (peer, weight) in peers {
+                match group.peers.iter_mut().find(|(other, _)| *other == peer) {
+                    Some((_, sum)) => *sum = sum.saturating_add(weight),
+                    None => group.peers.push((peer, weight)),
+                }
             }
         }
     }
 
     /// Prepares a plan that is kept.
-    fn finish(&mut self, local: &LocalInterest, subject: &[u8]) {
+    fn finish(&mut self, account: AccountId, local: &LocalInterest, subject: &[u8]) {
         self.order_by_sid(local, subject);
         let unlimited = |target: &Target| local.get(target.subscription).is_some_and(|found| found.max == 0);
         self.alike = self.plain.iter().skip(1).all(|target| target.same_sid) && self.plain.iter().all(unlimited);
-        self.run_head = match (&self.plain[..], &self.shards[..]) {
-            _ if !self.alike || !self.groups.is_empty() => None,
+        self.local_head = match (&self.plain[..], &self.shards[..]) {
+            _ if !self.alike => None,
             ([], []) => None,
             ([], _) => Head::new(subject, self.remote_sid.as_bytes()),
             _ => self.heads.first().cloned(),
+        };
+        self.run_head = match (&self.plain[..], &self.shards[..], &self.peers[..]) {
+            _ if !self.alike || !self.groups.is_empty() => None,
+            ([], [], [_, ..]) => Head::of_routes(account, subject),
+            _ => self.local_head.clone(),
         };
     }
 
@@ -348,7 +394,7 @@ impl PlanCache {
                 if stamp != cached.stamp {
                     *refills += 1;
                     cached.plan.fill(sources, subject, &cached.keys, remote);
-                    cached.plan.finish(sources.local, subject);
+                    cached.plan.finish(sources.account, sources.local, subject);
                     cached.stamp = stamp;
                     cached.plan.generations = generations;
                     let recent = *recent;
@@ -434,7 +480,7 @@ impl PlanCache {
         let (generations, stamp) = (Generations::of(sources), Stamp::of(sources, &keys));
         let mut plan = Plan::default();
         plan.fill(sources, subject, &keys, &mut self.remote);
-        plan.finish(sources.local, subject);
+        plan.finish(sources.account, sources.local, subject);
         plan.generations = generations;
         place.candidate = 0;
         let account = sources.account;

@@ -60,7 +60,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let directory = Arc::new(Directory::new(SHARDS, seed));
+        let directory = Arc::new(Directory::new(SHARDS, false, seed));
         World {
             locals: (0..SHARDS).map(|shard| LocalInterest::new(shard, Arc::clone(&directory))).collect(),
             caches: (0..SHARDS).map(|_| PlanCache::default()).collect(),

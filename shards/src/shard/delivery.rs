@@ -8,6 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::mail::{Addressing, Control, Deliveries, Delivery, Message, Origin, append_tail};
+use super::routed::Redirected;
 use super::{Core, Shard, mark_dirty, user_info};
 use crate::account::AccountId;
 use crate::connection::{Connection, Key, Pause};
@@ -15,21 +16,40 @@ use crate::interest::plan::{Head, PlanGroup};
 use crate::interest::{Plan, SubId, Subscription, Target};
 use crate::protocol::frame;
 
-/// What other shards must be sent of one message: plain subscriptions, queue groups.
-pub(super) type RemoteTargets = SmallVec<[(u16, bool, SmallVec<[Arc<[u8]>; 2]>); 4]>;
+/// Names of queue groups.
+type Names = SmallVec<[Arc<[u8]>; 2]>;
+
+/// Who else must be sent one message.
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    /// Other shards: for plain subscriptions, for queue groups.
+    pub shards: SmallVec<[(u16, bool, Names); 4]>,
+    /// Peers, for plain interest and queue groups.
+    pub peers: SmallVec<[(u16, Names); 2]>,
+}
 
 impl Shard {
     /// A message that another shard published for subscribers here.
     pub(super) fn deliver_from_lane(&mut self, batch: &Deliveries, entry: &Delivery, message: &Message<'_>) {
         let origin = entry.origin;
+        if let Some(peer) = entry.peer {
+            let queues: Names = batch.queue_names(entry).map(Arc::from).collect();
+            self.forward_from_lane(peer, message, origin, &queues);
+            return;
+        }
         let Shard { cache, core, .. } = self;
         let found = cache.look_up(&core.sources(message.account), &core.hasher, message.subject);
         let plan = cache.plan(found);
-        let mut reached = entry.plain && core.deliver_plain(plan, message, origin);
+        let rewritten = origin.peer.and_then(|_| Redirected::of(message));
+        let (shown, heads) = match &rewritten {
+            Some(redirected) => (&redirected.message(message), &[][..]),
+            None => (message, &plan.heads[..]),
+        };
+        let mut reached = entry.plain && core.deliver_plain(&plan.plain, heads, shown, origin);
         for name in batch.queue_names(entry) {
             let group = plan.groups.iter().find(|group| *group.name == *name);
             reached |= match group {
-                Some(group) => core.deliver_group(group, message, origin) || core.pass_on(group, message, entry),
+                Some(group) => core.deliver_group(group, shown, origin) || core.pass_on(group, message, entry),
                 None => false,
             };
         }
@@ -54,8 +74,11 @@ impl Shard {
         let plan = cache.plan(found);
         let echo = core.connection(publisher).is_some_and(|publisher| publisher.flags.echo);
         let other = |target: &Target| echo || target.connection != publisher.index;
-        let members = |group: &PlanGroup| group.local.iter().any(other) || core.members_elsewhere(group) > 0;
-        if plan.shards.is_empty() && !plan.plain.iter().any(other) && !plan.groups.iter().any(members) {
+        let members = |group: &PlanGroup| {
+            group.local.iter().any(other) || core.members_elsewhere(group) > 0 || core.members_of_peers(group) > 0
+        };
+        let peers = plan.peers.iter().any(|peer| core.peers.path(*peer).is_some());
+        if plan.shards.is_empty() && !peers && !plan.plain.iter().any(other) && !plan.groups.iter().any(members) {
             core.no_responders(publisher, account, subject, reply);
         }
     }
@@ -64,22 +87,31 @@ impl Shard {
 impl Core {
     /// Delivers a client's message to everybody in the plan.
     pub(super) fn deliver(&mut self, plan: &Plan, message: &Message<'_>, origin: Origin) {
-        let mut reached = self.deliver_plain(plan, message, origin);
+        let mut reached = self.deliver_plain(&plan.plain, &plan.heads, message, origin);
         if plan.groups.is_empty() {
+            for &peer in &plan.peers {
+                reached |= self.forward(peer, message, origin, &[]);
+            }
             for (at, &target) in plan.shards.iter().enumerate() {
                 let answer = at == 0 && !reached && self.wants_answer(message, origin);
-                self.send(target, message, origin, Addressing { plain: true, queues: &[], answer, hops: 0 });
+                self.send(target, message, origin, Addressing { answer, ..Addressing::PLAIN });
             }
         } else {
-            let mut remote: RemoteTargets = plan.shards.iter().map(|&shard| (shard, true, SmallVec::new())).collect();
+            let mut elsewhere = Elsewhere {
+                shards: plan.shards.iter().map(|&shard| (shard, true, Names::new())).collect(),
+                peers: plan.peers.iter().map(|&peer| (peer, Names::new())).collect(),
+            };
             for group in &plan.groups {
-                reached |= self.deliver_to_one(group, message, origin, &mut remote);
+                reached |= self.deliver_to_one(group, message, origin, &mut elsewhere);
             }
-            for (at, (target, plain, queues)) in remote.iter().enumerate() {
+            for (peer, queues) in &elsewhere.peers {
+                reached |= self.forward(*peer, message, origin, queues);
+            }
+            for (at, (target, plain, queues)) in elsewhere.shards.iter().enumerate() {
                 let answer = at == 0 && !reached && self.wants_answer(message, origin);
-                self.send(*target, message, origin, Addressing { plain: *plain, queues, answer, hops: 0 });
+                self.send(*target, message, origin, Addressing { plain: *plain, queues, answer, ..Addressing::PLAIN });
             }
-            reached |= !remote.is_empty();
+            reached |= !elsewhere.shards.is_empty();
         }
         if !self.receiving.expired.is_empty() {
             self.remove_expired();
@@ -110,19 +142,25 @@ impl Core {
 
     /// Delivers to plain subscriptions of this shard; did anybody get it?
     #[inline]
-    pub(super) fn deliver_plain(&mut self, plan: &Plan, message: &Message<'_>, origin: Origin) -> bool {
-        if let [target] = &plan.plain[..] {
-            return self.deliver_copy(target, plan.heads.first(), message, origin);
+    pub(super) fn deliver_plain(
+        &mut self,
+        targets: &[Target],
+        heads: &[Head],
+        message: &Message<'_>,
+        origin: Origin,
+    ) -> bool {
+        if let [target] = targets {
+            return self.deliver_copy(target, heads.first(), message, origin);
         }
         if message.large.is_none() {
-            self.copied += plan.plain.len() * message.tail.len();
+            self.copied += targets.len() * message.tail.len();
         }
         let mut reached = false;
         let mut at = 0;
-        while let Some((_, behind)) = plan.plain.get(at..).and_then(<[Target]>::split_first) {
+        while let Some((_, behind)) = targets.get(at..).and_then(<[Target]>::split_first) {
             let alike = behind.iter().take_while(|target| target.same_sid).count() + 1;
-            let run = plan.plain.get(at..at + alike).unwrap_or(&[]);
-            let head = plan.heads.get(at);
+            let run = targets.get(at..at + alike).unwrap_or(&[]);
+            let head = heads.get(at);
             reached |= if alike == 1 || message.large.is_some() {
                 run.iter().fold(false, |reached, target| self.deliver_copy(target, head, message, origin) | reached)
             } else {

@@ -21,10 +21,14 @@ const SUBSCRIPTIONS_KEPT: usize = 32;
 pub(super) struct History {
     /// Connections that came.
     pub opened: u64,
-    /// Messages from clients.
+    /// Messages from clients and routes.
     pub received: Traffic,
-    /// Messages to clients, as far as they were on their way to a socket.
+    /// Messages to clients and routes, as far as they were on their way to a socket.
     pub sent: Traffic,
+    /// Of those received: from routes.
+    pub routed_in: Traffic,
+    /// Of those sent: to routes.
+    pub routed_out: Traffic,
     /// The last closed connections, the oldest first.
     pub closed: VecDeque<Arc<ConnectionFacts>>,
     /// So many are remembered.
@@ -59,9 +63,13 @@ impl History {
 }
 
 impl Core {
+    fn clients(&self) -> usize {
+        self.connections.len().saturating_sub(self.peers.routes.len())
+    }
+
     pub(super) fn totals(&self) -> Totals {
         Totals {
-            connections: self.connections.len().saturating_sub(self.history.farewells.len()),
+            connections: self.clients().saturating_sub(self.history.farewells.len()),
             closed: self.history.closed.len() + self.history.farewells.len(),
             opened: self.history.opened,
             received: self.history.received,

@@ -6,6 +6,7 @@ use super::survey::Survey;
 use crate::account::AccountId;
 use crate::auth::Verification;
 use crate::connection::{CloseReason, Key, Large};
+use crate::interest::News;
 use crate::mesh::PeerPath;
 
 /// Who published a message. Travels with it, because echo, stalls and no-responders come back to its publisher.
@@ -17,6 +18,8 @@ pub struct Origin {
     pub connection: Key,
     /// May it get its own message?
     pub echo: bool,
+    /// The server that it came from, if it came over a route: then it goes to no other.
+    pub peer: Option<u16>,
 }
 
 /// Tails up to this length are copied as one block of fixed size.
@@ -92,6 +95,8 @@ pub struct Delivery {
     pub(super) answer: bool,
     /// How often it was passed on because a queue group's member was gone.
     pub(super) hops: u8,
+    /// Not for subscriptions here but for this peer, whose route is here.
+    pub(super) peer: Option<u16>,
     /// Not one message but a run of so many; 0: one message.
     pub(super) messages: u32,
     lengths_at: u32,
@@ -154,6 +159,18 @@ pub struct Addressing<'a> {
     pub answer: bool,
     /// See [`Delivery`].
     pub hops: u8,
+    /// See [`Delivery`].
+    pub peer: Option<u16>,
+}
+
+impl<'a> Addressing<'a> {
+    /// For the plain subscriptions of a shard.
+    pub const PLAIN: Addressing<'static> = Addressing { plain: true, queues: &[], answer: false, hops: 0, peer: None };
+
+    /// For a peer whose route is on that shard.
+    pub fn peer(peer: u16, queues: &'a [Arc<[u8]>]) -> Self {
+        Addressing { plain: false, queues, answer: false, hops: 0, peer: Some(peer) }
+    }
 }
 
 /// Deliveries of one turn from one shard to another; owns all that it needs, but for large messages, which it shares.
@@ -204,13 +221,14 @@ impl Deliveries {
             plain: to.plain,
             answer: to.answer,
             hops: to.hops,
+            peer: to.peer,
             messages: 0,
             lengths_at: 0,
         });
     }
 
-    /// Appends a run of messages for plain subscriptions.
-    pub fn push_run(&mut self, run: &RunOfFrames<'_>, origin: Origin) {
+    /// Appends a run of messages for plain subscriptions, or for a peer.
+    pub fn push_run(&mut self, run: &RunOfFrames<'_>, origin: Origin, peer: Option<u16>) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(run.subject);
         self.bytes.extend_from_slice(run.frames);
@@ -229,9 +247,10 @@ impl Deliveries {
             large_at: 0,
             queues_at: 0,
             queues: 0,
-            plain: true,
+            plain: peer.is_none(),
             answer: false,
             hops: 0,
+            peer,
             messages: run.lengths.len() as u32,
             lengths_at: lengths_at as u32,
         });
@@ -367,8 +386,6 @@ pub enum Control {
         peer: u16,
         /// The way.
         path: PeerPath,
-        /// May be sent headers.
-        headers: bool,
     },
     /// From the mesh: there is no way to a remote any more.
     PeerDown {
@@ -436,6 +453,13 @@ pub enum Control {
 pub enum Mail {
     /// Messages.
     Deliveries(Deliveries),
+    /// Interest of the sending shard changed: whoever has routes tells those peers, or the one that has just joined.
+    Interest {
+        /// What changed.
+        news: News,
+        /// Who is to be told; `None`: all.
+        peer: Option<u16>,
+    },
     /// A small matter.
     Control(Control),
 }
@@ -484,7 +508,7 @@ mod tests {
 
         fn origin(&self) -> Origin {
             let connection = Key { index: self.number, generation: !self.number };
-            Origin { shard: self.number as u16, connection, echo: self.flags.2 }
+            Origin { shard: self.number as u16, connection, echo: self.flags.2, peer: None }
         }
     }
 
@@ -511,7 +535,7 @@ mod tests {
                         wide: None,
                         large: case.large.then_some((&data, 6)),
                     };
-                    batch.push(&message, case.origin(), Addressing { plain, queues: &queues, answer, hops: 3 });
+                    batch.push(&message, case.origin(), Addressing { plain, queues: &queues, answer, hops: 3, peer: None });
                 }
                 prop_assert_eq!(batch.entries().len(), cases.len());
                 for (entry, case) in batch.entries().iter().zip(&cases) {

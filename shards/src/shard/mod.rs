@@ -10,6 +10,7 @@
 //! * `cluster`: what clients are told of the cluster.
 //! * `user_info`: the one request that the server itself answers.
 //! * `delivery`, `runs`, `groups`: from a message and a plan to frames in out-buffers and entries in parcels.
+//! * `routes`: the life of a route to another server; `peers`: the ways to them; `routed`: messages over routes.
 //! * `pressure`: pauses and stalls of publishers, and the sockets that cause them.
 //! * [`mail`], `outbox`: what shards tell each other.
 //! * [`timers`]: pings, deadlines, stalls.
@@ -24,7 +25,10 @@ mod input;
 pub mod mail;
 mod operations;
 mod outbox;
+mod peers;
 mod pressure;
+mod routed;
+mod routes;
 mod runs;
 mod session;
 mod subscriptions;
@@ -48,6 +52,7 @@ use self::history::History;
 pub use self::input::Filled;
 use self::mail::{Control, Deliveries, Lengths, Mail};
 pub use self::outbox::{Outbox, Pressure};
+use self::peers::Peers;
 use self::runs::Run;
 use self::subscriptions::Leaving;
 pub use self::survey::Survey;
@@ -106,6 +111,10 @@ pub(crate) struct Core {
     copied: usize,
     /// Protocol lines are logged.
     tracing: bool,
+    /// Ways to other servers.
+    peers: Peers,
+    /// When it was last said that messages to a route were dropped.
+    last_drop_warning: Option<u64>,
     /// Bytes that may wait for a connection before its publishers are slowed down.
     gate: usize,
     /// Until when nobody is told in the log that there are too many subscriptions.
@@ -187,6 +196,8 @@ impl Shard {
             wants_flush: false,
             copied: 0,
             tracing: config.trace.enabled,
+            peers: Peers::default(),
+            last_drop_warning: None,
             gate: config.limits.max_pending / 4 * 3,
             quiet_until: 0,
             own_messages: 0,
@@ -217,6 +228,9 @@ impl Shard {
             self.core.end_some_subscriptions();
         }
         self.core.tell_some_of_the_cluster();
+        if self.core.can_announce() {
+            self.core.announce_some();
+        }
     }
 
     /// A connection came. `refused`: there are too many. Says INFO.
@@ -232,6 +246,7 @@ impl Shard {
                 self.unfinished = Some((batch, 0));
                 self.go_on();
             }
+            Mail::Interest { news, peer } => self.hear_news(from, &news, peer),
             Mail::Control(control) => self.control(from, control),
         }
     }
@@ -250,8 +265,10 @@ impl Shard {
                 return;
             }
             if entry.messages > 0 {
-                if let Some(run) = batch.run(entry) {
-                    self.deliver_run_from_lane(&run, entry.origin);
+                match (batch.run(entry), entry.peer) {
+                    (Some(run), Some(peer)) => self.forward_run_from_lane(peer, &run, entry.origin),
+                    (Some(run), None) => self.deliver_run_from_lane(&run, entry.origin),
+                    (None, _) => {}
                 }
             } else if let Some(message) = batch.message(entry) {
                 self.deliver_from_lane(&batch, entry, &message);
@@ -273,7 +290,16 @@ impl Shard {
             Control::Survey(survey) => self.core.surveys.push_back(*survey),
             Control::ClusterChanged { name, connect_urls } => self.core.cluster_changed(name, connect_urls),
             Control::Shutdown => self.core.close_all(CloseReason::ServerShutdown),
-            _ => {}
+            Control::PeerUp { peer, path } => self.core.peer_up(peer, path),
+            Control::PeerDown { peer } => self.core.peer_down(peer),
+            Control::RouteTell { rid, bytes } => self.core.tell_route_lines(rid, &bytes),
+            Control::RouteClose { rid, error, reason } => self.core.close_route(rid, error.as_deref(), reason),
+            Control::RouteUpgrade { rid, explicit } => self.core.upgrade_route(rid, explicit),
+            // For the service thread.
+            Control::RouteInfo { .. }
+            | Control::RoutePong { .. }
+            | Control::RouteClosed { .. }
+            | Control::RouteForgotten { .. } => {}
         }
     }
 
@@ -291,6 +317,7 @@ impl Shard {
 
     /// What is to be sent to other shards. The target after the last shard is the service thread.
     pub fn outbox(&mut self) -> &mut Outbox {
+        self.core.spread_news();
         &mut self.core.outbox
     }
 
@@ -321,6 +348,7 @@ impl Shard {
             || !core.leaving.is_empty()
             || !core.surveys.is_empty()
             || core.cluster.is_being_told()
+            || core.can_announce()
     }
 
     /// Connections that may go on reading or have input left to act on.
@@ -453,7 +481,9 @@ impl Core {
             None => connection.closing = Some(closing),
         }
         self.disturbed = true;
-        self.note_farewell(key);
+        if self.route(key).is_none() {
+            self.note_farewell(key);
+        }
         if let Closing::Flush(_) = closing
             && let Some(connection) = self.connections.get_mut(key.index as usize)
         {
@@ -463,8 +493,11 @@ impl Core {
         if let Some(connection) = self.connections.get_mut(key.index as usize) {
             connection.input = Default::default();
             connection.pause = None;
-            log::debug!("{} - Client connection closed: {}", connection.label(), closing.reason());
+            if connection.route.is_none() {
+                log::debug!("{} - Client connection closed: {}", connection.label(), closing.reason());
+            }
         }
+        self.end_route(key, closing.reason());
         self.leave(key);
         self.stalled_by.retain(|&(_, publisher)| publisher != key);
         self.release_stalled_by(key);
@@ -475,7 +508,11 @@ impl Core {
             && let Some(mut connection) = self.connections.try_remove(key.index as usize)
         {
             connection.out.clear(&mut self.pool);
-            self.bury(connection);
+            if connection.route.is_some() {
+                self.report(Control::RouteForgotten { rid: connection.cid });
+            } else {
+                self.bury(connection);
+            }
         }
     }
 

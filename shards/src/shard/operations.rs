@@ -30,6 +30,9 @@ impl Shard {
     /// that may be shared.
     pub(super) fn process(&mut self, key: Key, input: &[u8], large: Option<&Large>) -> usize {
         let Some(connection) = self.core.connection(key) else { return input.len() };
+        if connection.route.is_some() {
+            return self.process_route(key, input, large);
+        }
         let mut parser = std::mem::take(&mut connection.parser);
         let mut received = Traffic::default();
         let mut at = 0;
@@ -67,6 +70,8 @@ impl Shard {
                 Step::Op { op, consumed } => {
                     at += consumed;
                     self.core.operate(key, op);
+                    // A request behind a SUB must not overtake the interest in its reply.
+                    self.core.spread_news();
                     // It may have been a CONNECT.
                     match self.core.publisher(key) {
                         Some(found) => *publisher = found,
@@ -279,7 +284,7 @@ impl Core {
         let connection = self.connection(key)?;
         let flags = connection.flags;
         Some(Publisher {
-            origin: Origin { shard, connection: key, echo: flags.echo },
+            origin: Origin { shard, connection: key, echo: flags.echo, peer: None },
             account: connection.account,
             verbose: flags.verbose,
             pedantic: flags.pedantic,
@@ -421,7 +426,7 @@ impl Core {
         }
     }
 
-    fn touch(&mut self, key: Key, now: u64) {
+    pub(super) fn touch(&mut self, key: Key, now: u64) {
         if let Some(connection) = self.connection(key) {
             connection.last_active = now;
         }

@@ -3,6 +3,7 @@
 use crate::connection::Pause;
 
 use super::mail::{Control, Deliveries, Mail};
+use crate::interest::News;
 
 /// Bytes that one turn gathers for one shard before the publishers that cause them wait for the next turn.
 const TURN_BYTES: u64 = 256 * 1024;
@@ -16,6 +17,7 @@ pub struct Outbox {
     batches: Vec<Deliveries>,
     touched: Vec<u16>,
     controls: Vec<(u16, Control)>,
+    news: Vec<(u16, Option<u16>, News)>,
     exhausted: Vec<bool>,
     spare: Vec<Deliveries>,
 }
@@ -45,6 +47,7 @@ impl Outbox {
             batches: (0..shards).map(|_| Deliveries::default()).collect(),
             touched: Vec::new(),
             controls: Vec::new(),
+            news: Vec::new(),
             exhausted: vec![false; shards],
             spare: Vec::new(),
         }
@@ -73,6 +76,17 @@ impl Outbox {
         self.batches.get(at).is_some_and(|batch| batch.weight() > TURN_BYTES).then_some(Pressure::Turn)
     }
 
+    /// The news for the routes of a shard, or for its routes to one peer.
+    pub fn news(&mut self, target: u16, peer: Option<u16>) -> &mut News {
+        let at = self.news.iter().position(|(to, about, _)| (*to, *about) == (target, peer));
+        let at = at.unwrap_or_else(|| {
+            self.news.push((target, peer, News::default()));
+            self.news.len() - 1
+        });
+        // Found, or just pushed.
+        &mut self.news[at].2
+    }
+
     /// Leaves a small matter for a shard.
     pub fn control(&mut self, target: u16, control: Control) {
         self.controls.push((target, control));
@@ -98,11 +112,15 @@ impl Outbox {
 
     /// Nothing to send?
     pub fn is_empty(&self) -> bool {
-        self.touched.is_empty() && self.controls.is_empty()
+        self.touched.is_empty() && self.controls.is_empty() && self.news.is_empty()
     }
 
-    /// Hands over everything: target, bytes that count against credit, mail.
+    /// Hands over everything: target, bytes that count against credit, mail. News first: a request must not overtake the interest in its
+    /// reply.
     pub fn drain(&mut self, mut send: impl FnMut(usize, u64, Mail)) {
+        for (target, peer, news) in self.news.drain(..) {
+            send(usize::from(target), 0, Mail::Interest { news, peer });
+        }
         for target in self.touched.drain(..) {
             if let Some(batch) = self.batches.get_mut(usize::from(target)) {
                 let batch = std::mem::take(batch);
@@ -144,9 +162,8 @@ mod tests {
             wide: None,
             large: None,
         };
-        let origin = Origin { shard: 0, connection: PUBLISHER, echo: true };
-        let to = Addressing { plain: true, queues: &[], answer: false, hops: 0 };
-        outbox.batch(target).expect("a shard").push(&message, origin, to);
+        let origin = Origin { shard: 0, connection: PUBLISHER, echo: true, peer: None };
+        outbox.batch(target).expect("a shard").push(&message, origin, Addressing::PLAIN);
     }
 
     fn drained(outbox: &mut Outbox) -> Vec<(usize, u64, Mail)> {

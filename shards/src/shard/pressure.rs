@@ -61,7 +61,12 @@ impl Core {
     pub(super) fn stall(&mut self, publisher: Key, milliseconds: u64, slow: u64, by: Option<Key>) {
         let now = self.now;
         let Some(connection) = self.connection(publisher) else { return };
-        if connection.stalled >= STALL_BUDGET_MS || connection.closing.is_some() || connection.pause.is_some() {
+        // Of a route: many publishers, most of whom have nothing to do with it.
+        if connection.route.is_some()
+            || connection.stalled >= STALL_BUDGET_MS
+            || connection.closing.is_some()
+            || connection.pause.is_some()
+        {
             return;
         }
         let milliseconds = milliseconds.min(STALL_BUDGET_MS - connection.stalled);
@@ -117,15 +122,16 @@ impl Core {
         let (blocked, slow) = (connection.blocked.is_some(), connection.cid);
         connection.flags.gated = true;
         // What piled up in this turn alone says nothing about the socket: it was not asked yet.
+        let is_route = connection.route.is_some();
         let limit = if blocked { max_pending } else { max_pending.saturating_mul(2) };
-        if pending > limit {
+        if pending > limit && !is_route {
             log::info!("{} - Slow Consumer Detected: MaxPending of {max_pending} Exceeded", connection.label());
             self.counters.slow_consumers += 1;
             self.close(key, Closing::Now(CloseReason::SlowConsumerPendingBytes));
             return;
         }
         self.wants_flush = true;
-        if self.config.limits.no_fast_producer_stall {
+        if self.config.limits.no_fast_producer_stall && !is_route {
             return;
         }
         if !blocked {
@@ -156,7 +162,11 @@ impl Core {
         };
         connection.flags.dirty = false;
         if connection.sent.messages != connection.flushed.messages {
-            self.history.sent += connection.sent.since(connection.flushed);
+            let sent = connection.sent.since(connection.flushed);
+            self.history.sent += sent;
+            if connection.route.is_some() {
+                self.history.routed_out += sent;
+            }
             connection.flushed = connection.sent;
             connection.last_served = now;
         }

@@ -28,8 +28,10 @@ pub(super) struct Run {
     /// Where its frames begin in the arena.
     start: usize,
     sent: Traffic,
-    /// Are there other shards, that need to know where messages begin?
+    /// Is there anybody who needs to know where messages begin?
     remote: bool,
+    /// The head is what routes get, and peers are the only ones who get the messages.
+    to_routes: bool,
     lengths: Vec<Lengths>,
 }
 
@@ -67,43 +69,73 @@ impl Shard {
         let Shard { cache, core, .. } = self;
         let Some((subject, plan)) = cache.kept(run.place) else { return };
         let frames = run.start..core.arena.len();
-        core.deliver_frames(&plan.plain, frames.clone(), run.sent, run.origin);
-        if run.remote {
-            let Core { outbox, arena, .. } = core;
-            let frames = RunOfFrames {
-                account: run.account,
-                subject,
-                frames: arena.get(frames).unwrap_or(&[]),
-                head_len: run.head.as_bytes().len(),
-                lengths: &run.lengths,
-            };
-            for &target in &plan.shards {
-                if let Some(batch) = outbox.batch(target) {
-                    batch.push_run(&frames, run.origin);
-                }
-                if let Some(pressure) = outbox.pressure(target) {
-                    core.pressure = Some(pressure.into());
-                }
-            }
-            core.spare_lengths = run.lengths;
+        if !run.to_routes {
+            core.deliver_frames(&plan.plain, frames.clone(), run.sent, run.origin);
         }
+        let pieces = Pieces {
+            account: run.account,
+            subject,
+            frames: frames.clone(),
+            head_len: run.head.as_bytes().len(),
+            lengths: &run.lengths,
+        };
+        for &target in &plan.shards {
+            core.send_run(target, &pieces, run.origin, None);
+        }
+        // What came over a route goes to no other.
+        if run.origin.peer.is_none() && !plan.peers.is_empty() {
+            core.forward_run(&plan.peers, &pieces, run.to_routes, run.sent, run.origin);
+        }
+        core.spare_lengths = run.lengths;
         if let Some(pause) = core.pressure.take() {
             core.pause(run.origin.connection, pause);
         }
     }
 }
 
+/// A run whose frames lie in the arena.
+#[derive(Clone, Debug)]
+pub(super) struct Pieces<'a> {
+    pub account: AccountId,
+    pub subject: &'a [u8],
+    pub frames: Range<usize>,
+    pub head_len: usize,
+    pub lengths: &'a [Lengths],
+}
+
+impl<'a> Pieces<'a> {
+    pub fn in_arena(&self, arena: &'a [u8]) -> RunOfFrames<'a> {
+        let Pieces { account, subject, head_len, lengths, .. } = *self;
+        RunOfFrames { account, subject, frames: arena.get(self.frames.clone()).unwrap_or(&[]), head_len, lengths }
+    }
+}
+
 impl Core {
+    /// Appends a run to another shard's parcel: for its plain subscriptions, or for a peer whose route it has.
+    pub(super) fn send_run(&mut self, target: u16, pieces: &Pieces<'_>, origin: Origin, peer: Option<u16>) {
+        let Core { outbox, arena, .. } = self;
+        if let Some(batch) = outbox.batch(target) {
+            batch.push_run(&pieces.in_arena(arena), origin, peer);
+        }
+        if let Some(pressure) = outbox.pressure(target) {
+            self.pressure = Some(pressure.into());
+        }
+    }
+
     /// Begins a run with this message, if its subscribers get the same bytes.
     pub(super) fn begin_run(&mut self, found: Found, plan: &Plan, message: &Message<'_>, origin: Origin) -> bool {
         // One message alone is cheaper without a run: only the second on the same subject begins one.
         if std::mem::replace(&mut self.previous, found) != found {
             return false;
         }
-        let (Found::Kept(place), Some(head)) = (found, &plan.run_head) else { return false };
+        let head = if origin.peer.is_some() { &plan.local_head } else { &plan.run_head };
+        let (Found::Kept(place), Some(head)) = (found, head) else { return false };
         if message.large.is_some() || message.header_len > 0 {
             return false;
         }
+        let as_it_is = |peer: &u16| head.is_of_routes() && self.peers.takes_runs(*peer);
+        let to_peers = origin.peer.is_none() && !plan.peers.iter().all(as_it_is);
+        let remote = to_peers || !plan.shards.is_empty();
         let mut lengths = std::mem::take(&mut self.spare_lengths);
         lengths.clear();
         let mut run = Run {
@@ -114,7 +146,8 @@ impl Core {
             head: head.clone(),
             start: self.arena.len(),
             sent: Traffic::default(),
-            remote: !plan.shards.is_empty(),
+            remote,
+            to_routes: head.is_of_routes(),
             lengths,
         };
         run.append(&mut self.arena, message.tail, message.wide, message.body_len);
@@ -158,7 +191,7 @@ impl Shard {
             core.deliver_frames(&plan.plain, start..core.arena.len(), sent, origin);
         } else {
             for message in run.messages() {
-                core.deliver_plain(plan, &message, origin);
+                core.deliver_plain(&plan.plain, &plan.heads, &message, origin);
             }
         }
         if !core.receiving.expired.is_empty() {

@@ -18,7 +18,7 @@ const FIRST_PING_MS: u64 = 2000;
 /// The round-trip time is measured anew after so long.
 const RTT_INTERVAL_MS: u64 = 3600 * 1000;
 
-const STALE_CONNECTION: &[u8] = b"-ERR 'Stale Connection'\r\n";
+pub(super) const STALE_CONNECTION: &[u8] = b"-ERR 'Stale Connection'\r\n";
 
 impl Core {
     pub(super) fn open(&mut self, cid: u64, peer: SocketAddr, refused: bool) -> Key {
@@ -211,7 +211,11 @@ impl Core {
         let Some(connection) = self.connection(key) else { return };
         match timer {
             Timer::Ping(epoch) if connection.ping_epoch == epoch && connection.closing.is_none() => {
-                self.ping_timer(key);
+                if connection.route.is_some() {
+                    self.route_ping_timer(key);
+                } else {
+                    self.ping_timer(key);
+                }
             }
             Timer::Ping(_) => {}
             Timer::Authentication => {

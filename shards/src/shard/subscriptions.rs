@@ -4,7 +4,7 @@ use super::Core;
 use super::trace::Quoted;
 use crate::account::{self, AccountId};
 use crate::connection::Key;
-use crate::interest::{NewSubscription, SubId};
+use crate::interest::{LearnedInterest, NewSubscription, SubId};
 use crate::subject;
 
 /// A queue group of this name is the server's own.
@@ -21,6 +21,8 @@ pub(super) struct Leaving {
     pub key: Key,
     account: AccountId,
     ids: Vec<SubId>,
+    /// What a route told.
+    learned: Option<LearnedInterest>,
 }
 
 impl Core {
@@ -117,7 +119,11 @@ impl Core {
     pub(super) fn leave(&mut self, key: Key) {
         let Some(connection) = self.connection(key) else { return };
         let (account, ids) = (connection.account, connection.subscriptions.take());
-        self.leaving.push(Leaving { key, account, ids });
+        let learned = connection.route.as_mut().map(|route| {
+            let nothing = LearnedInterest::new(route.peer, account);
+            std::mem::replace(&mut route.learned, nothing)
+        });
+        self.leaving.push(Leaving { key, account, ids, learned });
         self.end_some_subscriptions();
     }
 
@@ -130,6 +136,12 @@ impl Core {
             {
                 left -= 1;
                 self.end_subscription(leaving.key, leaving.account, id);
+            }
+            if let Some(learned) = &mut leaving.learned
+                && !learned.take_back(&self.directory, ENDED_IN_A_TURN)
+            {
+                self.leaving.push(leaving);
+                return;
             }
             if !leaving.ids.is_empty() {
                 self.leaving.push(leaving);

@@ -117,7 +117,7 @@ impl Survey {
         let until = end.min(from.saturating_add(SLOTS));
         for connection in (from..until).filter_map(|index| core.connections.get(index)) {
             let asked = if connection.closing.is_some() { query.closed } else { query.open };
-            if asked && wanted(query, connection.cid, || user_of(connection)) {
+            if asked && connection.route.is_none() && wanted(query, connection.cid, || user_of(connection)) {
                 self.offer(query, &core.numbers(connection), now, || Whose::Open(connection.key));
             }
         }

@@ -1,6 +1,7 @@
 //! Log lines about connections and their protocol lines, and the texts that Go's formatting would make. Off the way of a message unless tracing is on.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Core;
@@ -82,6 +83,30 @@ impl Core {
         if let Some(connection) = self.connection(key) {
             log::trace!("{} - {arrow} MSG_PAYLOAD: [{}]", connection.label(), quoted(&cut));
         }
+    }
+
+    /// The traced lines of a message to another server.
+    #[cold]
+    pub(super) fn trace_routed(&mut self, key: Key, message: &Message<'_>, queues: &[Arc<[u8]>]) {
+        let name = if message.header_len > 0 { "HMSG" } else { "RMSG" };
+        let line_len = message.tail.len().saturating_sub(message.body_len + 4);
+        let sizes = message.tail.get(..line_len).unwrap_or(&[]);
+        let lossy = String::from_utf8_lossy;
+        let mut line = format!("{name} {} {}", message.account.name(), lossy(message.subject));
+        let behind_reply = sizes.get(message.reply_len..).unwrap_or(&[]);
+        if queues.is_empty() {
+            line.push_str(&format!(" {}", lossy(sizes)));
+        } else {
+            match message.reply() {
+                Some(reply) => line.push_str(&format!(" + {}", lossy(reply))),
+                None => line.push_str(" |"),
+            }
+            queues.iter().for_each(|queue| line.push_str(&format!(" {}", lossy(queue))));
+            line.push_str(&format!(" {}", lossy(behind_reply).trim_start()));
+        }
+        self.trace_line(key, "->>", &line);
+        let body = message.tail.get(line_len + 2..line_len + 2 + message.body_len).unwrap_or(&[]);
+        self.trace_payload(key, "->>", body, message.header_len);
     }
 
     /// The traced lines of a message to a subscriber.

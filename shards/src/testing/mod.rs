@@ -83,7 +83,7 @@ impl Net {
         let config = Arc::new(config);
         let mut rng = fastrand::Rng::with_seed(seed);
         let shards = config.shards.count;
-        let directory = Arc::new(Directory::new(shards, rng.u64(..)));
+        let directory = Arc::new(Directory::new(shards, config.cluster.is_some(), rng.u64(..)));
         let mut ends = mesh((0..=shards).map(|_| NoBell).collect(), credit_bytes);
         let service = ends.pop().expect("one more than there are shards");
         let sites = ends.into_iter().enumerate().map(|(number, endpoint)| {
