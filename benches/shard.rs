@@ -40,7 +40,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let config = Arc::new(config());
-        let shard = Shard::new(0, config, Arc::new(Directory::new(1, 7)), 7);
+        let shard = Shard::new(0, config, Arc::new(Directory::new(1, false, 7)), 7);
         Bench { shard, keys: Vec::new(), written: 0 }
     }
 
