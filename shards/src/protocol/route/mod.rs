@@ -12,6 +12,7 @@ mod info;
 mod interest;
 mod message;
 mod name;
+mod permissions;
 #[cfg(test)]
 mod tests;
 mod words;
