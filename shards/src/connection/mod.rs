@@ -2,6 +2,7 @@
 //!
 //! No sockets and no clock in here; the shard acts on it, the driver moves the bytes.
 
+mod codec;
 mod incoming;
 pub mod out;
 pub mod pool;
@@ -10,10 +11,12 @@ mod route;
 mod sids;
 
 use std::fmt;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
+pub use self::codec::Codec;
 pub use self::incoming::Incoming;
 pub use self::out::{Flushed, OutBuffer};
 pub use self::pool::BufferPool;
@@ -247,6 +250,42 @@ impl Connection {
             cluster_version: 0,
             route: None,
             flags: Flags { admitted: open, spoke: open, echo: true, verbose: true, pedantic: true, ..Flags::default() },
+        }
+    }
+
+    /// Reads plain bytes; `read` behaves like a socket. Answers how many, and whether there may be more.
+    pub fn read(
+        codec: Option<&mut Codec>,
+        room: &mut [u8],
+        read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<(usize, bool)> {
+        match codec {
+            Some(codec) => codec.read(room, read),
+            None => read(room).map(|count| (count, count == room.len())),
+        }
+    }
+
+    /// What compresses it, if it is a route on which that was agreed on.
+    pub fn codec(&mut self) -> Option<&mut Codec> {
+        self.route.as_mut()?.codec.as_deref_mut()
+    }
+
+    /// Has all left that was to be written?
+    pub fn is_written(&self) -> bool {
+        let codec = self.route.as_ref().and_then(|route| route.codec.as_ref());
+        self.out.is_empty() && codec.is_none_or(|codec| codec.is_written())
+    }
+
+    /// Writes what waits, as [`OutBuffer::flush`] does.
+    pub fn write(
+        &mut self,
+        arena: &[u8],
+        pool: &mut BufferPool,
+        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<(usize, Flushed)> {
+        match self.route.as_mut().and_then(|route| route.codec.as_deref_mut()) {
+            Some(codec) => codec.flush(&mut self.out, arena, pool, write),
+            None => self.out.flush(arena, pool, write),
         }
     }
 

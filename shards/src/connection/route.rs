@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::account::{self, AccountId};
-use crate::connection::Traffic;
+use crate::connection::{Codec, Traffic};
 use crate::interest::LearnedInterest;
 use crate::mesh::{RemoteServer, RouteKind, RouteStart};
 use crate::protocol::route::{MAX_CONTROL_LINE, RouteLimits, RouteParser};
@@ -43,13 +43,15 @@ pub struct Route {
     pub learned: LearnedInterest,
     /// A PONG is waited for, and its coming reported.
     pub report_pong: bool,
+    /// Compresses what is written and decompresses what is read, if that was agreed on.
+    pub codec: Option<Box<Codec>>,
     /// Messages that were not written because too much waits already.
     pub dropped: Traffic,
 }
 
 impl Route {
     /// A route that begins like this.
-    pub fn new(start: &RouteStart) -> Self {
+    pub fn new(start: &mut RouteStart) -> Self {
         Route {
             remote: Arc::clone(&start.remote),
             peer: start.peer,
@@ -60,6 +62,7 @@ impl Route {
             parser: RouteParser::new(),
             learned: LearnedInterest::new(start.peer, account::GLOBAL),
             report_pong: start.report_pong,
+            codec: start.codec.take(),
             dropped: Traffic::default(),
         }
     }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::connection::Codec;
 use crate::shard::mail::Control;
 
 /// Most servers that can be remotes of one server at a time.
@@ -71,6 +72,8 @@ pub struct RouteStart {
     pub opened: u64,
     /// `INFO.import` and `export` of the remote as JSON objects, for monitoring.
     pub remote_permissions: Option<Arc<str>>,
+    /// What compresses the connection, if that was agreed on; it may hold bytes that were read already.
+    pub codec: Option<Box<Codec>>,
     /// What it sent behind its INFO, decompressed; the shard begins with this.
     pub input: Vec<u8>,
     /// What must leave before anything else.

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{READ_BYTES, Shard};
-use crate::connection::{CloseReason, Closing, Key};
+use crate::connection::{CloseReason, Closing, Connection, Key};
 
 /// What came of an attempt to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +32,10 @@ impl Shard {
             // It was complete, and then a pause came.
             Some(large) if large.is_complete() => return Filled::More,
             Some(large) => {
-                let room = large.room();
-                let wanted = room.len();
-                let result = read(room);
-                large.advance(result.as_ref().copied().unwrap_or(0));
-                result.map(|read| (read, read == wanted))
+                let codec = connection.route.as_mut().and_then(|route| route.codec.as_deref_mut());
+                let result = Connection::read(codec, large.room(), read);
+                large.advance(result.as_ref().map_or(0, |(count, _)| *count));
+                result
             }
             None => {
                 let rest = std::mem::take(&mut connection.input.rest);
@@ -50,11 +49,10 @@ impl Shard {
                     return Filled::More;
                 }
                 let wanted = room.min(READ_BYTES);
-                let result = read(self.chunk.get_mut(rest.len()..rest.len() + wanted).unwrap_or(&mut []));
-                result.map(|read| {
-                    self.filled += read;
-                    (read, read == wanted)
-                })
+                let free = self.chunk.get_mut(rest.len()..rest.len() + wanted).unwrap_or(&mut []);
+                let result = Connection::read(connection.codec(), free, read);
+                self.filled += result.as_ref().map_or(0, |(count, _)| *count);
+                result
             }
         };
         match result {

@@ -386,7 +386,7 @@ impl Shard {
                 return false;
             };
             let done = match connection.closing {
-                Some(Closing::Flush(_)) => connection.out.is_empty(),
+                Some(Closing::Flush(_)) => connection.is_written(),
                 _ => true,
             };
             if done {
@@ -517,8 +517,11 @@ impl Core {
     }
 
     fn close_all(&mut self, reason: CloseReason) {
-        let keys: Vec<Key> = self.connections.iter().map(|(_, connection)| connection.key).collect();
-        for key in keys {
+        // Clients first: peers hear of their interest as long as they are there.
+        let mut keys: Vec<(bool, Key)> =
+            self.connections.iter().map(|(_, connection)| (connection.route.is_some(), connection.key)).collect();
+        keys.sort_by_key(|(is_route, _)| *is_route);
+        for (_, key) in keys {
             self.close(key, Closing::Flush(reason));
         }
     }

@@ -178,7 +178,7 @@ impl Core {
             connection.out.keep(&self.arena, &mut self.pool);
             return;
         }
-        match connection.out.flush(&self.arena, &mut self.pool, write) {
+        match connection.write(&self.arena, &mut self.pool, write) {
             Ok((_, Flushed::Done)) => connection.blocked = None,
             Ok((written, Flushed::Blocked)) => {
                 connection.out.keep(&self.arena, &mut self.pool);

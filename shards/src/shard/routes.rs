@@ -3,6 +3,8 @@
 //! The handshake is over when a route comes here, and what concerns the cluster goes back to the mesh: later INFOs, the first PONG, and
 //! the end.
 
+use std::time::Duration;
+
 use super::mail::{Control, Origin};
 use super::timers::Timer;
 use super::trace::Quoted;
@@ -102,12 +104,12 @@ impl Core {
         self.connection(key)?.route.as_deref_mut()
     }
 
-    fn open_route(&mut self, start: RouteStart) -> Key {
+    fn open_route(&mut self, mut start: RouteStart) -> Key {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.connections.vacant_entry();
         let key = Key { index: entry.key() as u32, generation: self.generation };
         let mut connection = Connection::new(key, start.rid, start.address, start.opened, true);
-        let route = Route::new(&start);
+        let route = Route::new(&mut start);
         let (carries, report_pong) = (route.coverage().is_some(), start.report_pong);
         connection.route = Some(Box::new(route));
         connection.input.rest = start.input;
@@ -152,7 +154,10 @@ impl Core {
                 if let Some(pinged) = connection.pinged.take() {
                     connection.rtt = micros.saturating_sub(pinged).max(1);
                 }
-                let rid = connection.cid;
+                let (rid, rtt) = (connection.cid, Duration::from_micros(connection.rtt));
+                if let Some(codec) = connection.codec() {
+                    codec.measured(rtt);
+                }
                 if self.route(key).is_some_and(|route| std::mem::take(&mut route.report_pong)) {
                     self.report(Control::RoutePong { rid });
                 }

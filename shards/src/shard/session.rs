@@ -1,6 +1,7 @@
 //! A connection's life apart from messages: INFO, CONNECT, PING and PONG, timers.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::mail::Control;
 use super::timers::Timer;
@@ -276,7 +277,7 @@ impl Core {
 
     /// Sees to it that a blocked write is looked at when its time is over. One timer a connection is enough, however often it blocks.
     pub(super) fn watch_writes(&mut self, key: Key) {
-        let deadline = self.config.limits.write_deadline.as_millis() as u64;
+        let deadline = self.write_deadline(key).0.as_millis() as u64;
         let Some(connection) = self.connection(key) else { return };
         if !std::mem::replace(&mut connection.flags.watched, true) {
             let since = connection.blocked.map_or(self.now, |blocked| blocked.since);
@@ -284,9 +285,17 @@ impl Core {
         }
     }
 
+    /// How long a write may take, and whether who took some of it in that time is kept.
+    fn write_deadline(&mut self, key: Key) -> (Duration, bool) {
+        let is_route = self.route(key).is_some();
+        match &self.config.cluster {
+            Some(cluster) if is_route => (cluster.write_deadline, cluster.write_timeout_retry),
+            _ => (self.config.limits.write_deadline, self.config.limits.write_timeout_retry),
+        }
+    }
+
     fn write_timer(&mut self, key: Key) {
-        let (now, deadline) = (self.now, self.config.limits.write_deadline);
-        let retry = self.config.limits.write_timeout_retry;
+        let (now, (deadline, retry)) = (self.now, self.write_deadline(key));
         let Some(connection) = self.connection(key) else { return };
         connection.flags.watched = false;
         let Some(blocked) = connection.blocked else { return };
