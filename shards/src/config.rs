@@ -246,11 +246,3 @@ pub struct SubjectRules {
     /// Patterns that are excepted.
     pub deny: Vec<String>,
 }
-
-impl SubjectRules {
-    /// Is interest in this subject or pattern allowed?
-    pub fn allows(&self, subject: &[u8]) -> bool {
-        let covers = |pattern: &String| crate::subject::matches(pattern.as_bytes(), subject);
-        self.allow.as_ref().is_none_or(|allow| allow.iter().any(covers)) && !self.deny.iter().any(covers)
-    }
-}

@@ -217,7 +217,7 @@ impl Core {
     fn tell_route(&mut self, key: Key, from: u16, subject: &[u8], queue: Option<&[u8]>) {
         let Some(coverage) = self.route(key).and_then(|route| route.coverage()) else { return };
         let permitted = self.config.cluster.as_ref().and_then(|cluster| cluster.permissions.as_ref());
-        if !coverage.covers(from) || permitted.is_some_and(|rules| !rules.import.allows(subject)) {
+        if !coverage.covers(from) || permitted.is_some_and(|rules| !rules.announces(subject)) {
             return;
         }
         let members = self.covered_members(coverage, subject, queue);

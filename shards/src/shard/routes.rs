@@ -201,7 +201,7 @@ impl Core {
             return;
         }
         let permissions = config.cluster.as_ref().and_then(|cluster| cluster.permissions.as_ref());
-        if permissions.is_some_and(|permissions| !permissions.export.allows(subject)) {
+        if permissions.is_some_and(|permissions| !permissions.accepts(subject)) {
             let subject = Quoted(subject);
             log::debug!("{label} - Can not export {subject}, ignoring remote subscription request");
             return;
