@@ -293,7 +293,7 @@ impl Mesh {
     pub(super) fn announce_peer(&mut self, id: &str, path: impl Fn(u16) -> PeerPath) {
         let Some(remote) = self.remotes.get(id) else { return };
         for shard in 0..self.shards {
-            let control = Control::PeerUp { peer: remote.peer, path: path(shard), headers: remote.server.headers };
+            let control = Control::PeerUp { peer: remote.peer, path: path(shard) };
             self.effects.push(Effect::Tell { shard, control });
         }
     }
