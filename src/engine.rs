@@ -1,28 +1,52 @@
 //! Options, as an operator says them, turned into the engine's configuration.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
-use shards::config::{Auth, Config, Identity, Limits, Secret, ShardLayout, Trace};
+use shards::config::{Auth, Cluster, Config, Identity, Limits, RouteAuthorization, Secret, ShardLayout, Trace};
 use shards::server::StartError;
 
-use crate::go_text;
 use crate::options::{AuthOptions, Options, WriteTimeout};
 use crate::program::COMPATIBLE_VERSION;
+use crate::{go_text, listen};
 
-/// The engine's configuration; `port` is the one that was bound.
-pub fn config(
-    options: &Options,
-    server_id: &str,
-    shards: ShardLayout,
-    advertise: Option<(String, u16)>,
-    port: u16,
-) -> Config {
+/// What options do not say, but the start has found out.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Id of this server.
+    pub server_id: String,
+    /// Threads and cores.
+    pub shards: ShardLayout,
+    /// Port for clients, as bound.
+    pub port: u16,
+    /// `client_advertise`, taken apart.
+    pub advertise: Option<(String, u16)>,
+    /// If there is a cluster: what is known of its port.
+    pub cluster: Option<ClusterFacts>,
+}
+
+/// What the start has found out about the cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterFacts {
+    /// Name of the cluster, configured or new.
+    pub name: String,
+    /// Where other servers connect.
+    pub bound: SocketAddr,
+    /// `advertise`, taken apart.
+    pub advertise: Option<(String, u16)>,
+}
+
+/// The engine's configuration.
+pub fn config(options: &Options, facts: Facts) -> Config {
+    let Facts { server_id, shards, port, advertise, cluster } = facts;
+    let client_urls = listen::client_urls(&options.host, port, advertise.as_ref());
+    let cluster = cluster.map(|facts| self::cluster(options, facts, client_urls));
     let (host, port) = advertise.unwrap_or_else(|| (options.host.clone(), port));
     let identity = Identity {
-        server_id: server_id.to_owned(),
-        server_name: options.server_name.clone().unwrap_or_else(|| server_id.to_owned()),
+        server_name: options.server_name.clone().unwrap_or_else(|| server_id.clone()),
+        server_id,
         version: COMPATIBLE_VERSION.to_owned(),
         git_commit: option_env!("PINMESH_GIT_COMMIT").unwrap_or("0000000").to_owned(),
         host,
@@ -34,7 +58,47 @@ pub fn config(
         headers_only: options.logging.trace_headers,
         max_len: non_negative(options.logging.max_traced_msg_len),
     };
-    Config { shards, identity, limits: limits(options), auth: auth(&options.auth), trace, cluster: None }
+    Config { shards, identity, limits: limits(options), auth: auth(&options.auth), trace, cluster }
+}
+
+/// What was not said about the cluster is as for clients.
+fn cluster(options: &Options, facts: ClusterFacts, client_urls: Vec<String>) -> Cluster {
+    /// Routes are asked at least this often.
+    const LONGEST_PING_INTERVAL: Duration = Duration::from_secs(30);
+    let (cluster, timers, logging) = (&options.cluster, &options.timers, &options.logging);
+    let said = |span: Duration, otherwise| if span.is_zero() { otherwise } else { span };
+    let reports = |number: i64| clamped(number.max(1));
+    let policy =
+        if cluster.write_timeout == WriteTimeout::Default { timers.write_timeout } else { cluster.write_timeout };
+    let authorization = cluster.user.clone().map(|user| RouteAuthorization {
+        user,
+        password: cluster.password.clone().unwrap_or_else(|| Secret(Arc::from(""))),
+    });
+    Cluster {
+        name_is_dynamic: cluster.name.is_none(),
+        name: facts.name,
+        host: cluster.host.clone(),
+        port: facts.bound.port(),
+        advertise: facts.advertise,
+        no_advertise: cluster.no_advertise,
+        client_urls,
+        authorization,
+        auth_timeout: cluster.auth_timeout(),
+        routes: cluster.routes.clone(),
+        connect_retries: clamped(cluster.connect_retries),
+        connect_backoff: cluster.connect_backoff,
+        connect_error_reports: reports(logging.connect_error_reports),
+        reconnect_error_reports: reports(logging.reconnect_error_reports),
+        permissions: cluster.permissions.clone(),
+        pool_size: u32::try_from(cluster.pool_size).ok(),
+        accounts: cluster.accounts.clone(),
+        compression: cluster.compression.mode.clone(),
+        rtt_thresholds: cluster.compression.rtt_thresholds.clone(),
+        ping_interval: said(cluster.ping_interval, timers.ping_interval).min(LONGEST_PING_INTERVAL),
+        ping_max: clamped(if cluster.ping_max == 0 { timers.ping_max } else { cluster.ping_max }),
+        write_deadline: said(cluster.write_deadline, timers.write_deadline),
+        write_timeout_retry: policy != WriteTimeout::Close,
+    }
 }
 
 /// Why the shards did not start, and what to do about it.
@@ -63,7 +127,7 @@ fn limits(options: &Options) -> Limits {
         max_control_line: non_negative(limits.max_control_line),
         max_pending: non_negative(limits.max_pending),
         ping_interval: timers.ping_interval,
-        ping_max: u32::try_from(timers.ping_max.max(0)).unwrap_or(u32::MAX),
+        ping_max: clamped(timers.ping_max),
         auth_timeout: options.auth_timeout(),
         write_deadline: timers.write_deadline,
         write_timeout_retry: timers.write_timeout == WriteTimeout::Retry,
@@ -83,21 +147,83 @@ fn auth(auth: &AuthOptions) -> Auth {
     }
 }
 
+/// Negative numbers are none.
+fn clamped(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
 fn non_negative(number: i64) -> usize {
     usize::try_from(number).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::options::route_url;
 
     fn configured(change: impl FnOnce(&mut Options)) -> Config {
         let mut options = Options::default();
         change(&mut options);
+        options.fill_defaults();
+        options.validate().unwrap();
+        let cluster = options.cluster.is_enabled().then(|| ClusterFacts {
+            name: options.cluster.name.clone().unwrap_or_else(|| "generated".to_owned()),
+            bound: SocketAddr::from(([0, 0, 0, 0], 6222)),
+            advertise: None,
+        });
         let shards = ShardLayout { count: 1, cores: Vec::new(), spin: Duration::ZERO };
-        config(&options, "NID", shards, None, 4222)
+        config(&options, Facts { server_id: "NID".to_owned(), shards, port: 4222, advertise: None, cluster })
+    }
+
+    fn clustered(change: impl FnOnce(&mut Options)) -> Cluster {
+        let options = |options: &mut Options| {
+            options.cluster.port = -1;
+            change(options);
+        };
+        configured(options).cluster.unwrap()
+    }
+
+    #[test]
+    fn a_cluster_is_what_was_said_else_as_for_clients() {
+        assert!(configured(|options| options.cluster.name = Some("C".to_owned())).cluster.is_none());
+        let plain = clustered(|_| {});
+        assert_eq!((plain.name.as_str(), plain.name_is_dynamic), ("generated", true));
+        assert_eq!((plain.host.as_str(), plain.port), ("0.0.0.0", 6222));
+        assert_eq!((plain.pool_size, plain.compression.as_str()), (Some(3), "accept"));
+        assert_eq!((plain.ping_interval, plain.ping_max), (Duration::from_secs(30), 2));
+        assert_eq!((plain.write_deadline, plain.write_timeout_retry), (Duration::from_secs(10), true));
+        assert_eq!(plain.auth_timeout, Duration::from_secs(2));
+        assert!(plain.authorization.is_none() && plain.permissions.is_none() && plain.routes.is_empty());
+        assert!(plain.rtt_thresholds.is_empty());
+
+        let said = clustered(|options| {
+            options.timers.write_timeout = WriteTimeout::Close;
+            options.timers.ping_interval = Duration::from_secs(5);
+            options.logging.connect_error_reports = -1;
+            options.cluster.name = Some("C".to_owned());
+            options.cluster.user = Some("u".to_owned());
+            options.cluster.pool_size = -1;
+            options.cluster.connect_retries = -5;
+            options.cluster.ping_max = 7;
+            options.cluster.write_deadline = Duration::from_secs(3);
+            options.cluster.compression.mode = "auto".to_owned();
+            options.cluster.routes = vec![route_url("nats://h:1").unwrap()];
+        });
+        assert_eq!((said.name.as_str(), said.name_is_dynamic), ("C", false));
+        assert_eq!(said.authorization.map(|authorization| authorization.user).as_deref(), Some("u"));
+        assert_eq!((said.pool_size, said.connect_retries, said.connect_error_reports), (None, 0, 1));
+        assert_eq!((said.ping_interval, said.ping_max), (Duration::from_secs(5), 7));
+        assert_eq!((said.write_deadline, said.write_timeout_retry), (Duration::from_secs(3), false));
+        assert_eq!((said.compression.as_str(), said.rtt_thresholds.len()), ("s2_auto", 3));
+        assert_eq!(said.routes.len(), 1);
+    }
+
+    #[test]
+    fn peers_are_told_where_clients_connect() {
+        assert_eq!(clustered(|options| options.host = "localhost".to_owned()).client_urls, ["localhost:4222"]);
+        assert_eq!(clustered(|options| options.host = "::1".to_owned()).client_urls, ["[::1]:4222"]);
+        let everywhere = clustered(|_| {}).client_urls;
+        assert!(everywhere.iter().all(|url| !url.starts_with("0.0.0.0") && !url.starts_with("127.")), "{everywhere:?}");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use rustix::io::Errno;
 use shards::server::{Listener, StartError};
 
+use crate::go_net::{AddressProblem, split_host_port};
 use crate::go_text::{join_host_port, os_error, quote};
+use crate::interfaces::reachable_addresses;
 use crate::options::RANDOM_PORT;
 
 /// Why the client port cannot be had; the text of the reference's fatal log line.
@@ -26,9 +28,25 @@ pub enum ListenError {
         /// What is wrong, as Go's network package says it.
         reason: String,
     },
+    /// The port for other servers does not work.
+    #[error("Error listening on router port: {port} - {reason}")]
+    Routes {
+        /// Port as configured.
+        port: i64,
+        /// What is wrong, as Go's network package says it.
+        reason: String,
+    },
     /// `client_advertise` does not work.
     #[error("Error setting server INFO with ClientAdvertise value of {value}, err={reason}")]
     Advertise {
+        /// As configured.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `advertise` of the cluster does not work.
+    #[error("Error setting route INFO with Cluster.Advertise value of {value}, err={reason}")]
+    ClusterAdvertise {
         /// As configured.
         value: String,
         /// What is wrong with it.
@@ -40,6 +58,12 @@ pub enum ListenError {
 pub fn bind(host: &str, port: i64) -> Result<(Listener, SocketAddr), ListenError> {
     let port = if port == RANDOM_PORT { 0 } else { port };
     try_bind(host, port).map_err(|reason| ListenError::Address { address: join_host_port(host, port), reason })
+}
+
+/// Binds the port for other servers.
+pub fn bind_routes(host: &str, port: i64) -> Result<(Listener, SocketAddr), ListenError> {
+    let number = if port == RANDOM_PORT { 0 } else { port };
+    try_bind(host, number).map_err(|reason| ListenError::Routes { port, reason })
 }
 
 /// Binds the monitoring port, for a thread that waits.
@@ -90,33 +114,40 @@ fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
 
 /// Host and port of `client_advertise`; without a port, the one of the listener.
 pub fn advertised(value: &str, default_port: u16) -> Result<(String, u16), ListenError> {
-    let error = |reason: String| ListenError::Advertise { value: value.to_owned(), reason };
-    let (host, port) = match value.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((host, "")) => (host, None),
-            Some((host, tail)) => match tail.strip_prefix(':') {
-                Some(port) => (host, Some(port)),
-                None => return Err(error(format!("address {value}: missing port in address"))),
-            },
-            None => return Err(error(format!("address {value}: missing ']' in address"))),
-        },
-        None => match value.split_once(':') {
-            Some((_, port)) if port.contains(':') => {
-                return Err(error(format!("address {value}: too many colons in address")));
-            }
-            Some((host, port)) => (host, Some(port)),
-            None => (value, None),
-        },
-    };
-    let port = match port.map(str::trim) {
-        None => default_port,
-        Some(port) => match port.parse::<i64>() {
-            Ok(-1 | 0) => default_port,
-            Ok(number) => u16::try_from(number).map_err(|_| error(format!("address {value}: invalid port")))?,
-            Err(_) => return Err(error(format!("strconv.Atoi: parsing {}: invalid syntax", quote(port)))),
-        },
+    advertised_address(value, default_port).map_err(|reason| ListenError::Advertise { value: value.to_owned(), reason })
+}
+
+/// The same for `advertise` of the cluster.
+pub fn advertised_to_routes(value: &str, default_port: u16) -> Result<(String, u16), ListenError> {
+    advertised_address(value, default_port)
+        .map_err(|reason| ListenError::ClusterAdvertise { value: value.to_owned(), reason })
+}
+
+fn advertised_address(value: &str, default_port: u16) -> Result<(String, u16), String> {
+    let with_port = format!("{value}:{default_port}");
+    let (host, port) = match split_host_port(value) {
+        Err(error) if error.problem() == AddressProblem::MissingPort => split_host_port(&with_port),
+        split_or_failed => split_or_failed,
+    }
+    .map_err(|error| error.to_string())?;
+    let port = match port.trim().parse::<i64>() {
+        Ok(-1 | 0) => default_port,
+        Ok(number) => u16::try_from(number).map_err(|_| format!("address {value}: invalid port"))?,
+        Err(_) => return Err(format!("strconv.Atoi: parsing {}: invalid syntax", quote(port.trim()))),
     };
     Ok((host.trim().to_owned(), port))
+}
+
+/// Where clients reach a server, for other servers to pass on: as advertised, else every address of this machine that
+/// others may use if it listens on all of them, else its host.
+pub fn client_urls(host: &str, port: u16, advertised: Option<&(String, u16)>) -> Vec<String> {
+    match (advertised, host.parse::<IpAddr>()) {
+        (Some((host, port)), _) => vec![join_host_port(host, (*port).into())],
+        (None, Ok(address)) if address.is_unspecified() => {
+            reachable_addresses().into_iter().map(|address| join_host_port(&address.to_string(), port.into())).collect()
+        }
+        (None, _) => vec![join_host_port(host, port.into())],
+    }
 }
 
 #[cfg(test)]

@@ -12,15 +12,19 @@ use log::{debug, error, info, warn};
 use pinmesh::cli::unsupported::UnsupportedFlag;
 use pinmesh::cli::{self, CommandLineError, Flags, Request};
 use pinmesh::config::ProcessEnvironment;
+use pinmesh::engine::{ClusterFacts, Facts};
 use pinmesh::layout::{self, Cpus};
+use pinmesh::listen::ListenError;
 use pinmesh::logging::{self, FATAL, Log};
 use pinmesh::monitor::Monitor;
-use pinmesh::options::{MAX_PAYLOAD_ADVISED, Options};
+use pinmesh::options::{ClusterOptions, MAX_PAYLOAD_ADVISED, Options};
 use pinmesh::ports_file::{self, Ports};
 use pinmesh::program::Program;
+use pinmesh::server_id::NoRandomness;
 use pinmesh::signals::{self, Action};
 use pinmesh::{config, engine, file_limit, go_text, listen, pid_file, server_id, signal_command};
-use shards::server::Server;
+use shards::config::Cluster;
+use shards::server::{Listener, Server};
 use signal_hook::iterator::Signals;
 
 #[cfg(feature = "mimalloc")]
@@ -86,11 +90,11 @@ fn run(program: &Program, flags: &Flags) -> anyhow::Result<ExitCode> {
         }
         None => (Options::default(), None),
     };
-    cli::apply::over_config(flags, &mut options);
+    cli::apply::over_config(flags, &mut options)?;
     let ignored = cli::unsupported::check(flags)?;
-    if !flags.allow_unsupported && !options.unsupported.is_empty() {
-        let lines: Vec<String> = options.unsupported.iter().map(ToString::to_string).collect();
-        anyhow::bail!("{}\n--allow-unsupported starts without them", lines.join("\n"));
+    let missing: Vec<String> = options.missing_parts().map(ToString::to_string).collect();
+    if !flags.allow_unsupported && !missing.is_empty() {
+        anyhow::bail!("{}\n--allow-unsupported starts without them", missing.join("\n"));
     }
     options.fill_defaults();
     options.validate()?;
@@ -139,7 +143,8 @@ impl Start<'_> {
         let options = self.options;
         let mut signals = signals::trap().context("Unable to handle signals")?;
         let server_id = server_id::new()?;
-        self.introduce(&server_id);
+        let cluster_name = self.cluster_name()?;
+        self.introduce(&server_id, cluster_name.as_deref());
         let (layout, warnings) = layout::layout(&options.shards, &Cpus::of_process());
         warnings.iter().for_each(|warning| warn!("{warning}"));
         let max_connections = usize::try_from(options.limits.max_connections).unwrap_or(0);
@@ -154,15 +159,19 @@ impl Start<'_> {
         }
         let monitoring = self.bind_monitoring()?;
         let (listener, bound) = listen::bind(&options.host, options.port)?;
-        let shards = layout::describe(&layout);
+        let mut ports = Ports::new(&options.host, bound.port());
         let advertise = options.client_advertise.as_deref();
         let advertise = advertise.map(|value| listen::advertised(value, bound.port())).transpose()?;
-        let config = engine::config(options, &server_id, layout, advertise, bound.port());
-        info!("{shards}");
-        let identity = config.identity.clone();
+        let (routes, cluster) = cluster_name.map(|name| self.bind_routes(name)).transpose()?.flatten().unzip();
+        if let Some(ClusterFacts { bound, .. }) = &cluster {
+            ports = ports.with_cluster(*bound);
+        }
+        info!("{}", layout::describe(&layout));
+        let facts = Facts { server_id, shards: layout, port: bound.port(), advertise, cluster };
+        let config = engine::config(options, facts);
+        let (identity, cluster) = (config.identity.clone(), config.cluster.clone());
         let server =
-            Server::start(config, listener, None).map_err(|error| anyhow::anyhow!(engine::start_failure(&error)))?;
-        let mut ports = Ports::new(&options.host, bound.port());
+            Server::start(config, listener, routes).map_err(|error| anyhow::anyhow!(engine::start_failure(&error)))?;
         if let Some((listener, bound)) = monitoring {
             ports = ports.with_monitoring(bound);
             Monitor::new(identity, options.clone(), self.digest, server.observer())
@@ -172,6 +181,13 @@ impl Start<'_> {
         let address = go_text::join_host_port(&options.host, bound.port().into());
         info!("Listening for client connections on {address}");
         info!("Server is ready");
+        if let Some(Cluster { name, name_is_dynamic, host, port, .. }) = &cluster {
+            info!("Cluster name is {name}");
+            if *name_is_dynamic {
+                warn!("Cluster name was dynamically generated, consider setting one");
+            }
+            info!("Listening for route connections on {}", go_text::join_host_port(host, (*port).into()));
+        }
 
         let ports_file =
             options.ports_file_dir.as_deref().map(|directory| ports_file::path(directory, &self.program.file_name));
@@ -207,13 +223,37 @@ impl Start<'_> {
         Ok(Some((listener, bound)))
     }
 
+    /// The configured name of the cluster; if there is a cluster without one, a new one.
+    fn cluster_name(&self) -> Result<Option<String>, NoRandomness> {
+        match &self.options.cluster {
+            ClusterOptions { name: Some(name), .. } => Ok(Some(name.clone())),
+            cluster if cluster.is_enabled() => server_id::new_cluster_name().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Binds the port for other servers, if there is to be one.
+    fn bind_routes(&self, name: String) -> Result<Option<(Listener, ClusterFacts)>, ListenError> {
+        let cluster = &self.options.cluster;
+        if !cluster.is_enabled() {
+            return Ok(None);
+        }
+        let (listener, bound) = listen::bind_routes(&cluster.host, cluster.port)?;
+        let advertise = cluster.advertise.as_deref();
+        let advertise = advertise.map(|value| listen::advertised_to_routes(value, bound.port())).transpose()?;
+        Ok(Some((listener, ClusterFacts { name, bound, advertise })))
+    }
+
     /// The first lines of the log.
-    fn introduce(&self, server_id: &str) {
+    fn introduce(&self, server_id: &str, cluster_name: Option<&str>) {
         let (program, options) = (self.program, self.options);
         info!("Starting {}", program.name);
         info!("  Version:  {}", program.version);
         info!("  Git:      [{}]", option_env!("PINMESH_GIT_COMMIT").unwrap_or("not set"));
         debug!("  Build:    {}", option_env!("PINMESH_RUSTC").unwrap_or("unknown compiler"));
+        if let Some(name) = cluster_name {
+            info!("  Cluster:  {name}");
+        }
         info!("  Name:     {}", options.server_name.as_deref().unwrap_or(server_id));
         info!("  ID:       {server_id}");
         if options.auth.password.as_deref().is_some_and(|password| !is_bcrypt(password)) {
@@ -222,6 +262,9 @@ impl Start<'_> {
         if options.auth.password.is_some() && options.auth.user.is_none() && options.auth.token.is_none() {
             warn!("A password without a user protects nothing: everybody may connect");
         }
+        if options.cluster.is_enabled() && options.cluster.password.is_some() && options.cluster.user.is_none() {
+            warn!("A password of the cluster without a user protects nothing: every server may connect");
+        }
         if let (Some(file), Some(digest)) = (&options.config_file, self.digest) {
             info!("Using configuration file: {} ({digest})", file.display());
         }
@@ -229,7 +272,7 @@ impl Start<'_> {
             warn!("Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance");
         }
         self.ignored.iter().for_each(|flag| warn!("{flag}: ignored"));
-        options.unsupported.iter().for_each(|part| warn!("{part}: ignored"));
+        options.missing_parts().for_each(|part| warn!("{part}: ignored"));
     }
 
     /// Obeys signals until one asks for the end.

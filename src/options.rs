@@ -11,6 +11,10 @@ use std::time::Duration;
 
 use crate::config::Unsupported;
 
+mod cluster;
+
+pub use cluster::{ClusterOptions, CompressionOptions, RouteUrlError, route_url};
+
 /// Port that clients expect.
 pub const DEFAULT_PORT: i64 = 4222;
 /// `port` value that lets the kernel choose.
@@ -61,6 +65,12 @@ pub struct Options {
     pub timers: TimerOptions,
     /// Who may connect.
     pub auth: AuthOptions,
+    /// Other servers.
+    pub cluster: ClusterOptions,
+    /// `gateway { name }`: the cluster is called so, too.
+    pub gateway_name: Option<String>,
+    /// `no_system_account`
+    pub no_system_account: bool,
     /// `no_fast_producer_stall`: drop for connections that are behind instead of slowing their publishers.
     pub no_fast_producer_stall: bool,
     /// `no_header_support`: refuse message headers.
@@ -69,7 +79,8 @@ pub struct Options {
     pub disable_sublist_cache: bool,
     /// Threads and cores.
     pub shards: ShardOptions,
-    /// What the file asks for and this server does not have yet.
+    /// What the file asks for and this server does not have yet, but for what depends on flags: see
+    /// [`Options::missing_parts`].
     pub unsupported: Vec<Unsupported>,
 }
 
@@ -225,6 +236,9 @@ impl Default for Options {
             limits: LimitOptions::default(),
             timers: TimerOptions::default(),
             auth: AuthOptions::default(),
+            cluster: ClusterOptions::default(),
+            gateway_name: None,
+            no_system_account: false,
             no_fast_producer_stall: false,
             no_header_support: false,
             disable_sublist_cache: false,
@@ -302,6 +316,40 @@ pub enum OptionsError {
         /// `max_pending`
         max_pending: i64,
     },
+    /// `cluster { name }` with a blank.
+    #[error("cluster name cannot contain spaces")]
+    ClusterNameWithSpaces,
+    /// `gateway` and `cluster` have different names.
+    #[error("cluster name conflicts between cluster and gateway definitions")]
+    TwoClusterNames,
+    /// `compression` with something else.
+    #[error("unsupported compression mode {}", crate::go_text::quote(.0))]
+    UnknownCompression(String),
+    /// `rtt_thresholds` that do not grow.
+    #[error("RTT threshold values [{0}] should be in ascending order")]
+    UnsortedThresholds(String),
+    /// More `rtt_thresholds` than there are levels.
+    #[error("compression mode {} should have no more than 4 RTT thresholds: [{thresholds}]", crate::go_text::quote(.mode))]
+    TooManyThresholds {
+        /// `mode`
+        mode: String,
+        /// `rtt_thresholds`
+        thresholds: String,
+    },
+    /// `rtt_thresholds` of nothing but zeros.
+    #[error("compression mode {} requires at least one RTT threshold", crate::go_text::quote(.0))]
+    NoThreshold(String),
+    /// `accounts` need a pool.
+    #[error("pool_size cannot be negative if pinned accounts are specified")]
+    AccountsWithoutPool,
+    /// One of `accounts` twice.
+    #[error("found duplicate account name {} in pinned accounts list [{all}]", crate::go_text::quote(.account))]
+    RepeatedAccount {
+        /// That account.
+        account: String,
+        /// `accounts`
+        all: String,
+    },
 }
 
 impl Options {
@@ -329,10 +377,12 @@ impl Options {
         replace_zero(&mut self.timers.lame_duck_grace_period, timers.lame_duck_grace_period);
         replace_zero(&mut self.logging.connect_error_reports, logging.connect_error_reports);
         replace_zero(&mut self.logging.reconnect_error_reports, logging.reconnect_error_reports);
+        self.cluster.fill_defaults();
     }
 
-    /// What must hold before the server starts, beyond what a file is checked for when it is read.
-    pub fn validate(&self) -> Result<(), OptionsError> {
+    /// What must hold before the server starts, beyond what a file is checked for when it is read. Brings what has
+    /// several spellings into one.
+    pub fn validate(&mut self) -> Result<(), OptionsError> {
         if self.server_name.as_deref().is_some_and(|name| name.contains(' ')) {
             return Err(OptionsError::ServerNameWithSpaces);
         }
@@ -347,7 +397,20 @@ impl Options {
         if max_payload > max_pending {
             return Err(OptionsError::PayloadAbovePending { max_payload, max_pending });
         }
-        Ok(())
+        if let Some(gateway) = &self.gateway_name {
+            match &self.cluster.name {
+                Some(name) if name != gateway => return Err(OptionsError::TwoClusterNames),
+                _ => self.cluster.name = Some(gateway.clone()),
+            }
+        }
+        self.cluster.validate(self.no_system_account)
+    }
+
+    /// What the file asks for and this server does not have yet.
+    pub fn missing_parts(&self) -> impl Iterator<Item = &Unsupported> {
+        // Only with the flags it is certain whether there is a cluster.
+        let route_tls = self.cluster.tls.iter().filter(|_| self.cluster.is_enabled());
+        self.unsupported.iter().chain(route_tls)
     }
 
     /// How long a new connection may take until its CONNECT.

@@ -1,4 +1,4 @@
-//! The server's id: a public nkey of kind *server*, 56 characters that begin with `N`.
+//! The server's id: a public nkey of kind *server*, 56 characters that begin with `N`. And the name of a cluster that was given none.
 
 use data_encoding::BASE32_NOPAD;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -8,7 +8,7 @@ const SERVER_PREFIX: u8 = 13 << 3;
 
 /// The system has no random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no random numbers for the server id")]
+#[error("the system gives no random numbers for ids")]
 pub struct NoRandomness;
 
 /// A new id.
@@ -16,6 +16,20 @@ pub fn new() -> Result<String, NoRandomness> {
     let mut key = [0; 32];
     SystemRandom::new().fill(&mut key).map_err(|_| NoRandomness)?;
     Ok(encode(&key))
+}
+
+/// A name for a cluster: digits and letters.
+pub fn new_cluster_name() -> Result<String, NoRandomness> {
+    const LENGTH: usize = 22;
+    const CHARACTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut random = [0; LENGTH];
+    SystemRandom::new().fill(&mut random).map_err(|_| NoRandomness)?;
+    Ok(random
+        .iter()
+        .filter_map(|byte| CHARACTERS.iter().cycle().nth((*byte).into()))
+        .copied()
+        .map(char::from)
+        .collect())
 }
 
 /// Prefix, key and checksum (low byte first) in base32.
@@ -50,6 +64,14 @@ mod tests {
         let (body, checksum) = raw.split_at(33);
         assert_eq!(crc16(body).to_le_bytes(), checksum);
         assert_ne!(id, new().unwrap());
+    }
+
+    #[test]
+    fn names_of_clusters_are_new_each_time() {
+        let name = new_cluster_name().unwrap();
+        assert_eq!(name.len(), 22);
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
+        assert_ne!(name, new_cluster_name().unwrap());
     }
 
     #[test]

@@ -36,6 +36,10 @@ fn logs_its_life_like_the_reference() {
         &["--logtime_utc"],
         &["-n", "A", "--user", "u", "--pass", "p"],
         &["--client_advertise", "example.org:4222"],
+        &["--cluster", "nats://127.0.0.1:-1"],
+        &["--cluster", "nats://u:p@localhost:-1", "--cluster_name", "test-cluster"],
+        &["--cluster_listen", "nats://:-1", "--cluster_name", "C", "--cluster_advertise", "example.org"],
+        &["--cluster_name", "C", "--no_advertise", "--connect_retries", "5"],
     ] {
         assert_eq!(
             life(Side::Ours, arguments, Signal::TERM),

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::Flags;
+use super::{ClusterFlagError, Flags, cluster};
 use crate::options::Options;
 
 /// Lays the flags over options that come from a file or are the defaults.
-pub fn over_config(flags: &Flags, options: &mut Options) {
+pub fn over_config(flags: &Flags, options: &mut Options) -> Result<(), ClusterFlagError> {
     let Options { logging, auth, shards, .. } = options;
 
     set(&mut options.host, flags.host.clone());
@@ -41,16 +41,18 @@ pub fn over_config(flags: &Flags, options: &mut Options) {
     set(&mut shards.count, flags.shards.map(Some));
     set(&mut shards.pin, flags.pin.clone());
     set(&mut shards.spin, flags.spin.map(Some));
+
+    cluster::over_config(flags, &mut options.cluster)
 }
 
-fn set<T>(option: &mut T, typed: Option<T>) {
+pub(super) fn set<T>(option: &mut T, typed: Option<T>) {
     if let Some(value) = typed {
         *option = value;
     }
 }
 
 /// An empty text takes back what the file says.
-fn non_empty(text: String) -> Option<String> {
+pub(super) fn non_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
@@ -69,7 +71,7 @@ mod tests {
         options.port = 5222;
         let mut flags = Flags::default();
         change(&mut flags);
-        over_config(&flags, &mut options);
+        over_config(&flags, &mut options).expect("nothing about a cluster");
         options
     }
 

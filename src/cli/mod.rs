@@ -12,12 +12,14 @@ use crate::options::Pin;
 use crate::program::Program;
 
 pub mod apply;
+mod cluster;
 mod rewrite;
 mod spec;
 pub mod unsupported;
 mod usage;
 mod values;
 
+pub use cluster::ClusterFlagError;
 pub use rewrite::SyntaxError;
 
 /// What the operator typed. `None`: not a word about it.
@@ -91,6 +93,14 @@ pub struct Flags {
     pub routes: Option<String>,
     /// `--cluster`
     pub cluster: Option<String>,
+    /// `--cluster_name`
+    pub cluster_name: Option<String>,
+    /// `--cluster_advertise`
+    pub cluster_advertise: Option<String>,
+    /// `--no_advertise`
+    pub no_advertise: Option<bool>,
+    /// `--connect_retries`
+    pub connect_retries: Option<i64>,
     /// `--profile`
     pub profile: Option<i64>,
     /// `--shards`
@@ -205,6 +215,10 @@ fn flags(matches: &ArgMatches) -> Flags {
         tls_ca_cert: text("tlscacert"),
         routes: text("routes"),
         cluster: text("cluster"),
+        cluster_name: text("cluster_name"),
+        cluster_advertise: text("cluster_advertise"),
+        no_advertise: truth("no_advertise"),
+        connect_retries: int("connect_retries"),
         profile: int("profile"),
         shards: matches.get_one::<usize>("shards").copied(),
         pin: matches.get_one::<Pin>("pin").cloned(),

@@ -22,16 +22,10 @@ impl fmt::Display for UnsupportedFlag {
     }
 }
 
-/// What is wrong with the flags as a whole.
+/// Flags of missing parts, one a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FlagsError {
-    /// Missing parts, one a line.
-    #[error("{}", lines(.0))]
-    Unsupported(Vec<UnsupportedFlag>),
-    /// Routes make sense in a cluster only.
-    #[error("solicited routes require cluster capabilities, e.g. --cluster")]
-    RoutesWithoutCluster,
-}
+#[error("{}", lines(.0))]
+pub struct UnsupportedFlags(pub Vec<UnsupportedFlag>);
 
 fn lines(flags: &[UnsupportedFlag]) -> String {
     let lines: Vec<String> = flags
@@ -45,19 +39,15 @@ fn lines(flags: &[UnsupportedFlag]) -> String {
 }
 
 /// Refuses flags of missing parts; what `--allow-unsupported` lets pass comes back, to warn of.
-pub fn check(flags: &Flags) -> Result<Vec<UnsupportedFlag>, FlagsError> {
+pub fn check(flags: &Flags) -> Result<Vec<UnsupportedFlag>, UnsupportedFlags> {
     let typed = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let on = |truth: Option<bool>| truth.unwrap_or(false);
     let port = |port: Option<i64>| port.is_some_and(|port| port != 0);
-    if typed(&flags.routes) && !typed(&flags.cluster) {
-        return Err(FlagsError::RoutesWithoutCluster);
-    }
     let candidates = [
         (port(flags.https_port), "-ms, --https_port", "TLS", true),
         (on(flags.syslog), "-s, --syslog", "logging to syslog", true),
         (typed(&flags.remote_syslog), "-r, --remote_syslog", "logging to syslog", true),
         (on(flags.jetstream), "-js, --jetstream", "JetStream", true),
-        (typed(&flags.cluster), "--cluster", "clustering", true),
         (port(flags.profile), "--profile", "a profiling port", true),
         (on(flags.tls), "--tls", "TLS", false),
         (on(flags.tls_verify), "--tlsverify", "TLS", false),
@@ -73,7 +63,7 @@ pub fn check(flags: &Flags) -> Result<Vec<UnsupportedFlag>, FlagsError> {
     if unsupported.iter().all(|flag| flag.may_be_ignored && flags.allow_unsupported) {
         Ok(unsupported)
     } else {
-        Err(FlagsError::Unsupported(unsupported))
+        Err(UnsupportedFlags(unsupported))
     }
 }
 
@@ -100,7 +90,7 @@ mod tests {
     #[test]
     fn never_starts_in_clear_text_when_tls_was_asked_for() {
         let flags = Flags { tls_cert: Some("cert.pem".to_owned()), allow_unsupported: true, ..Flags::default() };
-        assert!(matches!(check(&flags), Err(FlagsError::Unsupported(_))));
+        assert!(matches!(check(&flags), Err(UnsupportedFlags(_))));
     }
 
     #[test]
@@ -110,8 +100,6 @@ mod tests {
             https_port: Some(0),
             syslog: Some(false),
             jetstream: Some(false),
-            cluster: Some(String::new()),
-            routes: Some(String::new()),
             tls: Some(false),
             ..Flags::default()
         };

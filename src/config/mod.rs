@@ -96,6 +96,13 @@ pub struct Unsupported {
     pub column: usize,
 }
 
+impl Unsupported {
+    fn new(key: &str, part: &'static str, at: &Position) -> Unsupported {
+        let Position { file, line, column } = at;
+        Unsupported { key: key.to_owned(), part, file: file.to_string(), line: *line, column: *column }
+    }
+}
+
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Unsupported { key, part, file, line, column } = self;

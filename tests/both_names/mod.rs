@@ -80,12 +80,13 @@ fn is_number_in_bracket(text: &str) -> bool {
     text.strip_prefix('[').is_some_and(is_number)
 }
 
-/// `ID` for server ids, `PORT` for the port that a listener got.
+/// `ID` for server ids, `PORT` for the port that a listener got, `NAME` for a cluster's generated name.
 fn without_ids(message: &str) -> String {
     let words: Vec<String> = message
         .split(' ')
         .map(|word| match word.rsplit_once(':') {
             _ if word.len() == 56 && word.starts_with('N') => "ID".to_owned(),
+            _ if word.len() == 22 && message.contains("Cluster") => "NAME".to_owned(),
             Some((host, port)) if message.starts_with("Listening ") && is_number(port) => format!("{host}:PORT"),
             _ => word.to_owned(),
         })

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::Draft;
 use super::nkey::{self, Kind};
+use super::permissions::{self, Permissions};
 use super::rules::{Field, Key, Report, read_map, read_map_with, shown, text_list};
-use super::{Draft, permissions};
 use crate::config::document::{Position, Value};
 use crate::config::duration::parse_nanos;
 use crate::options::AuthOptions;
@@ -19,7 +20,7 @@ pub(super) struct Authorization {
     pub timeout: Option<Duration>,
     /// `Some` as soon as there is a list, even an empty one.
     pub users: Option<Users>,
-    pub has_permissions: bool,
+    pub permissions: Option<Permissions>,
     pub has_callout: bool,
     /// Keys whose part is missing: spelling, part, place.
     pending: Vec<(String, &'static str, Position)>,
@@ -54,7 +55,7 @@ const KEYS: &[Key<Authorization>] = &[
         }
     }),
     Key::custom(&["default_permissions", "default_permission", "permissions"], |auth, field, report| {
-        auth.has_permissions = permissions::check(field, report).is_some();
+        auth.permissions = permissions::check(field, report);
         auth.needs(field, "permissions");
     }),
     Key::custom(&["auth_callout", "auth_hook"], |auth, field, report| {

@@ -1,13 +1,13 @@
-//! `gateway`: checked, recorded as unsupported.
+//! `gateway`: checked, recorded as unsupported, but for its name.
 
-use super::rules::{Field, Key, Report, check_map, shown};
-use super::top::{name_without_spaces, write_timeout};
-use super::{authorization, tls, urls};
+use super::rules::{Field, Key, Report, check_map, read_map, shown};
+use super::top::{name_without_spaces, non_empty, write_timeout};
+use super::{Draft, authorization, tls, urls};
 use crate::config::document::Value;
 
-const KEYS: &[Key<()>] = &[
-    Key::check(&["name"], |field, report| {
-        name_without_spaces("gateway", field, report);
+const KEYS: &[Key<Option<String>>] = &[
+    Key::custom(&["name"], |found, field, report| {
+        *found = name_without_spaces("gateway", field, report).and_then(non_empty);
     }),
     Key::is_listen(&["listen"]),
     Key::is_integer(&["port"]),
@@ -36,10 +36,10 @@ const KEYS: &[Key<()>] = &[
     }),
 ];
 
-/// The whole block.
-pub(super) fn check(field: Field<'_>, report: &mut Report) {
+/// The whole block. The name matters to the cluster.
+pub(super) fn read(draft: &mut Draft, field: Field<'_>, report: &mut Report) {
     match field.value() {
-        Value::Map(map) => check_map(map, KEYS, report),
+        Value::Map(map) => read_map(map, KEYS, &mut draft.options.gateway_name, report),
         other => report.error(field.at(), format!("Expected gateway to be a map, got {}", other.type_name())),
     }
 }

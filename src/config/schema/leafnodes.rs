@@ -17,7 +17,9 @@ const KEYS: &[Key<()>] = &[
     Key::is_text(&["leafnode_advertise", "advertise"]),
     Key::is_boolean(&["no_advertise"]),
     Key::check(&["min_version", "minimum_version"], min_version),
-    Key::check(&["compression"], cluster::compression),
+    Key::check(&["compression"], |field, report| {
+        cluster::compression(field, report);
+    }),
     Key::is_boolean(&["isolate_leafnode_interest", "isolate"]),
     Key::is_duration(&["write_deadline"], "write_deadline"),
     Key::check(&["write_timeout"], |field, report| {
@@ -141,7 +143,9 @@ const REMOTE: &[Key<()>] = &[
         }
     }),
     Key::is_boolean(&["isolate_leafnode_interest", "isolate", "request_isolation"]),
-    Key::check(&["compression"], cluster::compression),
+    Key::check(&["compression"], |field, report| {
+        cluster::compression(field, report);
+    }),
     Key::is_duration(&["first_info_timeout"], "first_info_timeout"),
     Key::is_boolean(&["disabled"]),
     Key::check(&["proxy"], |field, report| {

@@ -26,7 +26,7 @@ mod websocket;
 mod tests;
 
 use super::Unsupported;
-use super::document::{Document, Position};
+use super::document::Document;
 use crate::options::Options;
 use authorization::Authorization;
 use rules::{Field, Report, unknown_field};
@@ -50,9 +50,7 @@ struct Draft {
 
 impl Draft {
     fn needs(&mut self, field: Field<'_>, part: &'static str) {
-        let Position { file, line, column } = field.at();
-        let (line, column) = (*line, *column);
-        self.unsupported.push(Unsupported { key: field.name.to_owned(), part, file: file.to_string(), line, column });
+        self.unsupported.push(Unsupported::new(field.name, part, field.at()));
     }
 }
 

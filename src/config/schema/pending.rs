@@ -3,7 +3,7 @@
 //! A block that is switched off, or that could have no effect, is no reason to refuse a start.
 
 use super::rules::{Field, Key, Report};
-use super::{Draft, accounts, cluster, gateway, jetstream, leafnodes, mappings, mqtt, resolver, tls, websocket};
+use super::{Draft, accounts, gateway, jetstream, leafnodes, mappings, mqtt, resolver, tls, websocket};
 use crate::config::document::{Map, Value};
 
 /// A key, the part that it belongs to, and the test whether its value asks for that part.
@@ -29,9 +29,8 @@ const fn block(part: &'static str, key: Key<Draft>, asks_for_it: fn(&Value) -> b
 pub(super) const BLOCKS: &[Block] = &[
     block("accounts", Key::custom(&["accounts"], accounts::read), not_empty),
     block("subject mappings", Key::check(&["mappings", "maps"], mappings::check), not_empty),
-    block("clustering", Key::check(&["cluster"], cluster::check), listens),
     block("TLS", Key::check(&["tls"], tls::check_for_clients), always),
-    block("gateways", Key::check(&["gateway"], gateway::check), listens),
+    block("gateways", Key::custom(&["gateway"], gateway::read), listens),
     block("leafnodes", Key::check(&["leafnodes", "leaf"], leafnodes::check), listens),
     block("websocket", Key::check(&["websocket", "ws"], websocket::check), listens),
     block("MQTT", Key::check(&["mqtt"], mqtt::check), listens),
@@ -93,7 +92,7 @@ fn not_default_system(value: &Value) -> bool {
     *value != Value::String("$SYS".to_owned())
 }
 
-/// A block whose listener is on, or that connects to somebody. Routes alone do nothing without a cluster port.
+/// A block whose listener is on, or that connects to somebody.
 fn listens(value: &Value) -> bool {
     let Value::Map(map) = value else {
         return true;

@@ -1,5 +1,7 @@
 //! `permissions { publish, subscribe, allow_responses }` of users, accounts and clusters.
 
+use shards::config::SubjectRules;
+
 use super::rules::{Field, Key, Report, is_subject, read_map_with, shown};
 use crate::config::document::{Node, Position, Value};
 use crate::config::duration::parse_nanos;
@@ -9,6 +11,10 @@ use crate::config::duration::parse_nanos;
 pub(super) struct Permissions {
     /// `allow_responses` is in force.
     pub responses: bool,
+    /// `publish`, which routes call `import`.
+    pub publish: SubjectRules,
+    /// `subscribe`, which routes call `export`.
+    pub subscribe: SubjectRules,
 }
 
 /// How the reference points at a value: some of its checks lose the place.
@@ -28,8 +34,12 @@ impl Place<'_> {
 }
 
 const KEYS: &[Key<Permissions>] = &[
-    Key::check(&["publish", "pub", "import"], subjects_or_lists),
-    Key::check(&["subscribe", "sub", "export"], subjects_or_lists),
+    Key::custom(&["publish", "pub", "import"], |permissions, field, report| {
+        permissions.publish = subjects_or_lists(field, Queues::Forbidden, report);
+    }),
+    Key::custom(&["subscribe", "sub", "export"], |permissions, field, report| {
+        permissions.subscribe = subjects_or_lists(field, Queues::Allowed, report);
+    }),
     Key::custom(&["allow_responses", "publish_allow_responses"], allow_responses),
 ];
 
@@ -54,33 +64,61 @@ fn check_placed(field: Field<'_>, report: &mut Report, place: Place<'_>) -> Opti
     Some(permissions)
 }
 
+/// Whether a queue group may stand behind a subject.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queues {
+    Allowed,
+    Forbidden,
+}
+
+/// Rules while they are being read.
+struct Rules {
+    queues: Queues,
+    rules: SubjectRules,
+}
+
 /// `{allow, deny}`, or the allowed subjects alone.
-fn subjects_or_lists(field: Field<'_>, report: &mut Report) {
-    const LISTS: &[Key<()>] = &[Key::check(&["allow", "deny"], subjects)];
+fn subjects_or_lists(field: Field<'_>, queues: Queues, report: &mut Report) -> SubjectRules {
+    const LISTS: &[Key<Rules>] = &[
+        Key::custom(&["allow"], |draft, field, report| {
+            draft.rules.allow = some(read_subjects(field.node, Place::At(field.at()), draft.queues, report));
+        }),
+        Key::custom(&["deny"], |draft, field, report| {
+            draft.rules.deny = read_subjects(field.node, Place::At(field.at()), draft.queues, report);
+        }),
+    ];
+    let mut draft = Rules { queues, rules: SubjectRules::default() };
     match field.value() {
-        Value::Map(map) => read_map_with(map, LISTS, &mut (), report, |name| {
+        Value::Map(map) => read_map_with(map, LISTS, &mut draft, report, |name| {
             format!("Unknown field name {name:?} parsing subject permissions, only 'allow' or 'deny' are permitted")
         }),
-        _ => check_subjects(field.node, Place::Lost, report),
+        _ => draft.rules.allow = some(read_subjects(field.node, Place::Lost, queues, report)),
     }
+    draft.rules
+}
+
+/// An empty list of allowed subjects forbids nothing.
+fn some(subjects: Vec<String>) -> Option<Vec<String>> {
+    Some(subjects).filter(|subjects| !subjects.is_empty())
 }
 
 /// A subject or a list of them.
 pub(super) fn subjects(field: Field<'_>, report: &mut Report) {
-    check_subjects(field.node, Place::At(field.at()), report);
+    read_subjects(field.node, Place::At(field.at()), Queues::Allowed, report);
 }
 
-fn check_subjects(node: &Node, place: Place<'_>, report: &mut Report) {
+fn read_subjects(node: &Node, place: Place<'_>, queues: Queues, report: &mut Report) -> Vec<String> {
     let mut subjects = Vec::new();
     match &node.value {
-        Value::String(subject) => subjects.push(subject.as_str()),
+        Value::String(subject) => subjects.push(subject.clone()),
         Value::Array(elements) => {
             for element in elements {
                 match &element.value {
-                    Value::String(subject) => subjects.push(subject),
+                    Value::String(subject) => subjects.push(subject.clone()),
                     _ => {
                         let text = "Subject in permissions array cannot be cast to string";
-                        return report.error(&element.position, text);
+                        report.error(&element.position, text);
+                        return Vec::new();
                     }
                 }
             }
@@ -88,22 +126,24 @@ fn check_subjects(node: &Node, place: Place<'_>, report: &mut Report) {
         other => {
             let found = other.type_name();
             let text = format!("Expected subject permissions to be a subject, or array of subjects, got {found}");
-            return place.error(report, text);
+            place.error(report, text);
         }
     }
-    if let Some(wrong) = subjects.into_iter().find_map(wrong_subject) {
+    if let Some(wrong) = subjects.iter().find_map(|subject| wrong_subject(subject, queues)) {
         place.error(report, format!("subject {wrong:?} is not a valid subject"));
+        return Vec::new();
     }
+    subjects
 }
 
 /// The part that is no subject, of a subject or of `subject queue`.
-fn wrong_subject(text: &str) -> Option<&str> {
+fn wrong_subject(text: &str, queues: Queues) -> Option<&str> {
     if is_subject(text) {
         return None;
     }
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
-        [subject, _queue] => (!is_subject(subject)).then_some(*subject),
+        [subject, _queue] if queues == Queues::Allowed => (!is_subject(subject)).then_some(*subject),
         _ => Some(text),
     }
 }

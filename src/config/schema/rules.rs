@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::document::{Map, Node, Position, Value};
 use crate::config::duration::parse_nanos;
+use crate::go_net::split_host_port;
 
 /// What was found wrong, in the reference's words.
 #[derive(Default)]
@@ -245,7 +246,8 @@ impl Listen {
         match value {
             Value::Integer(port) => Ok(Listen { host: String::new(), port: *port }),
             Value::String(text) => {
-                let (host, port) = split_host_port(text).ok_or(format!("could not parse address string {text:?}"))?;
+                let (host, port) =
+                    split_host_port(text).map_err(|_| format!("could not parse address string {text:?}"))?;
                 let port = parse_port(port).ok_or(format!("could not parse port {port:?}"))?;
                 Ok(Listen { host: host.to_owned(), port })
             }
@@ -257,18 +259,6 @@ impl Listen {
 /// A number as Go's `Atoi` takes it.
 pub(super) fn parse_port(text: &str) -> Option<i64> {
     text.parse().ok()
-}
-
-/// `host:port`, with brackets around a host that has colons.
-pub(super) fn split_host_port(text: &str) -> Option<(&str, &str)> {
-    let (host, port) = text.rsplit_once(':')?;
-    match host.strip_prefix('[') {
-        Some(inner) => {
-            let inner = inner.strip_suffix(']')?;
-            (!inner.contains(['[', ']']) && !port.contains(['[', ']'])).then_some((inner, port))
-        }
-        None => (!host.contains([':', '[', ']']) && !port.contains(['[', ']'])).then_some((host, port)),
-    }
 }
 
 /// A duration text, or a whole number of seconds with a warning. Negative spans count as none.

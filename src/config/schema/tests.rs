@@ -40,6 +40,41 @@ fn keys_reach_their_options() {
 }
 
 #[test]
+fn a_cluster_is_kept_in_full() {
+    let cluster = options(
+        "cluster { name: C, listen: \"127.0.0.1:-1\", routes: [ \"nats://u:p@a:1\", \"nats://b\" ], no_advertise: true\n\
+         authorization { user: x, password: y, timeout: 0.5, permissions { publish: \"old\" } }\n\
+         permissions { import: [ \"a\", \"b.>\" ], export { allow: \"c\", deny: [ \"c.d\" ] } }\n\
+         advertise: \"h:1\", connect_retries: 5, connect_backoff: on, pool_size: 5, accounts: [ A, B ]\n\
+         compression { mode: auto, rtt_thresholds: [ \"10ms\", \"20ms\" ] }\n\
+         ping_interval: \"5s\", ping_max: 7, write_deadline: \"3s\", write_timeout: close }",
+    )
+    .cluster;
+    assert_eq!((cluster.name.as_deref(), cluster.host.as_str(), cluster.port), (Some("C"), "127.0.0.1", -1));
+    let routes: Vec<_> = cluster.routes.iter().map(|route| (route.host.as_str(), route.port)).collect();
+    assert_eq!(routes, [("a", Some(1)), ("b", None)]);
+    assert_eq!(cluster.user.as_deref(), Some("x"));
+    assert_eq!(cluster.auth_timeout(), Duration::from_millis(500));
+    let permissions = cluster.permissions.expect("the block's own permissions");
+    assert_eq!(permissions.import.allow.as_deref(), Some(&["a".to_owned(), "b.>".to_owned()][..]));
+    assert_eq!(
+        (permissions.export.allow, permissions.export.deny),
+        (Some(vec!["c".to_owned()]), vec!["c.d".to_owned()])
+    );
+    assert!(cluster.no_advertise && cluster.connect_backoff);
+    assert_eq!((cluster.advertise.as_deref(), cluster.connect_retries, cluster.pool_size), (Some("h:1"), 5, 5));
+    assert_eq!(cluster.accounts, ["A", "B"]);
+    assert_eq!((cluster.compression.mode.as_str(), cluster.compression.rtt_thresholds.len()), ("auto", 2));
+    assert_eq!((cluster.ping_interval, cluster.ping_max), (Duration::from_secs(5), 7));
+    assert_eq!((cluster.write_deadline, cluster.write_timeout), (Duration::from_secs(3), WriteTimeout::Close));
+
+    let permissions = |text: &str| options(text).cluster.permissions.map(|found| found.import);
+    let within = "cluster { authorization { user: x, password: y, permissions { publish: \"old\" } } }";
+    assert_eq!(permissions(within).and_then(|rules| rules.allow), Some(vec!["old".to_owned()]));
+    assert_eq!(permissions("cluster { permissions { import: [] } }").map(|rules| rules.allow), Some(None));
+}
+
+#[test]
 fn blocks_of_missing_parts_are_named_with_their_place() {
     assert_eq!(
         unsupported("port: -1\nhttps: \"127.0.0.1:-1\"\nwebsocket { port: -1, no_tls: true }\nleaf { listen: -1 }"),
@@ -76,6 +111,13 @@ fn what_is_switched_off_needs_no_part() {
 
 #[test]
 fn options_that_contradict_each_other_do_not_start() {
+    let gateway = "gateway { name: G }\ncluster { port: -1";
+    let named = |text: &str| {
+        let mut options = options(text);
+        options.validate().map(|()| options.cluster.name).map_err(|error| error.to_string())
+    };
+    assert_eq!(named(&format!("{gateway} }}")), Ok(Some("G".to_owned())));
+    assert!(named(&format!("{gateway}, name: C }}")).is_err());
     let refusal = |text: &str| options(text).validate().map_err(|error| error.to_string());
     assert_eq!(refusal("port: 1"), Ok(()));
     assert_eq!(

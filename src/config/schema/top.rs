@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Draft;
-use super::authorization;
 use super::rules::{Field, Key, Listen, Report};
+use super::{Draft, authorization, cluster};
 use crate::config::document::Value;
 use crate::config::duration::{format, parse_nanos};
 use crate::options::WriteTimeout;
@@ -27,6 +26,7 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     Key::custom(&["server_metadata"], server_metadata),
     Key::custom(&["feature_flags"], feature_flags),
     Key::custom(&["authorization"], authorization::read_top_level),
+    Key::custom(&["cluster"], cluster::read),
     // Logging
     Key::boolean(&["debug"], |draft, on| draft.options.logging.debug = on),
     Key::boolean(&["trace"], |draft, on| draft.options.logging.trace = on),
@@ -84,17 +84,17 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     // Switches
     Key::boolean(&["no_fast_producer_stall"], |draft, on| draft.options.no_fast_producer_stall = on),
     Key::boolean(&["no_header_support"], |draft, on| draft.options.no_header_support = on),
+    Key::boolean(&["no_system_account", "no_system", "no_sys_acc"], |draft, on| draft.options.no_system_account = on),
     Key::boolean(&["disable_sublist_cache", "no_sublist_cache"], |draft, on| {
         draft.options.disable_sublist_cache = on;
     }),
     // Keys that change something only together with a part that is recorded as unsupported itself.
     Key::is_boolean(&["allow_non_tls"]),
-    Key::is_boolean(&["no_system_account", "no_system", "no_sys_acc"]),
     Key::custom(&["store_dir", "storedir"], store_dir),
     Key::check(&["default_js_domain"], default_js_domain),
 ];
 
-fn non_empty(text: &str) -> Option<String> {
+pub(super) fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 

@@ -1,14 +1,18 @@
-//! URLs of routes, leafnodes and gateways: parsed as far as the reference's check goes.
+//! URLs of routes, leafnodes and gateways.
 
 use std::collections::BTreeSet;
 
+use shards::config::RouteUrl;
+
 use super::rules::{Field, Report};
 use crate::config::document::{Node, Value};
+use crate::go_net::Url;
+use crate::options::{RouteUrlError, route_url};
 
 /// One URL.
 pub(super) fn check(kind: &str, node: &Node, report: &mut Report) {
     match &node.value {
-        Value::String(url) if is_url(url.trim()) => {}
+        Value::String(url) if Url::parse(url.trim()).is_ok() => {}
         Value::String(url) => report.error(&node.position, format!("error parsing {kind} url [{:?}]", url.trim())),
         _ => report.wrong_type(node, "string"),
     }
@@ -16,41 +20,41 @@ pub(super) fn check(kind: &str, node: &Node, report: &mut Report) {
 
 /// A list of URLs; a repeated one draws a warning.
 pub(super) fn check_list(kind: &str, field: Field<'_>, report: &mut Report) {
+    for node in distinct(kind, field, report) {
+        check(kind, node, report);
+    }
+}
+
+/// The servers to connect to in a cluster.
+pub(super) fn routes(field: Field<'_>, report: &mut Report) -> Vec<RouteUrl> {
+    let mut routes = Vec::new();
+    for node in distinct("route", field, report) {
+        check("route", node, report);
+        let Value::String(url) = &node.value else { continue };
+        match route_url(url.trim()) {
+            Ok(route) => routes.push(route),
+            Err(RouteUrlError::Url(_)) => {}
+            Err(error @ RouteUrlError::Port { .. }) => report.error(&node.position, error.to_string()),
+        }
+    }
+    routes
+}
+
+/// The elements of a list, without those that were there before: they draw a warning.
+fn distinct<'a>(kind: &str, field: Field<'a>, report: &mut Report) -> Vec<&'a Node> {
     let Value::Array(urls) = field.value() else {
-        return report.wrong_type(field.node, "[]interface {}");
+        report.wrong_type(field.node, "[]interface {}");
+        return Vec::new();
     };
     let mut seen = BTreeSet::new();
+    let mut distinct = Vec::new();
     for node in urls {
         match &node.value {
             Value::String(url) if !seen.insert(url) => {
                 report.warning(&node.position, url, format_args!("Duplicate {kind} entry detected"));
             }
-            _ => check(kind, node, report),
+            _ => distinct.push(node),
         }
     }
-}
-
-/// Whether Go's URL parser would take it.
-fn is_url(text: &str) -> bool {
-    if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) || text.starts_with(':') {
-        return false;
-    }
-    let Some((scheme, rest)) = text.split_once("://") else {
-        // Without a scheme, the first path segment must not look like one.
-        let segment = text.split(['/', '?', '#']).next().unwrap_or_default();
-        return !segment.contains(':') || segment.starts_with(|c: char| c.is_ascii_alphabetic());
-    };
-    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let (name, port) = match host.rfind(']') {
-        Some(end) => host.split_at(end + 1),
-        None => host.split_at(host.find(':').unwrap_or(host.len())),
-    };
-    let port_ok = match port.strip_prefix(':') {
-        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()),
-        None => port.is_empty(),
-    };
-    scheme_ok && port_ok && !name.contains([' ', '<', '>', '"', '\\', '^', '`', '{', '|', '}'])
+    distinct
 }
