@@ -30,17 +30,32 @@ pub(crate) struct Client {
     /// What it got, and in which step.
     pub frames: Vec<(u64, Frame)>,
     unparsed: Vec<u8>,
+    /// It is another server: what it got is kept as it is.
+    raw: bool,
 }
 
 impl Default for Client {
     fn default() -> Self {
-        Client { reads: true, frames: Vec::new(), unparsed: Vec::new() }
+        Client { reads: true, frames: Vec::new(), unparsed: Vec::new(), raw: false }
     }
 }
 
 impl Client {
+    /// The far end of a route.
+    pub fn server() -> Client {
+        Client { raw: true, ..Client::default() }
+    }
+
+    /// What another server got since it was last asked.
+    pub fn take_raw(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.unparsed)).expect("text")
+    }
+
     pub fn read(&mut self, bytes: &[u8], tick: u64) {
         self.unparsed.extend_from_slice(bytes);
+        if self.raw {
+            return;
+        }
         let mut rest = &self.unparsed[..];
         while let Some((frame, behind)) = parse(rest) {
             self.frames.push((tick, frame));

@@ -24,6 +24,7 @@ pub(crate) use self::wire::Wire;
 use crate::config::{Auth, Config, Identity, Limits, ShardLayout, Trace};
 use crate::interest::Directory;
 use crate::lane::{Endpoint, Outgoing, Wake, mesh};
+use crate::mesh::RouteStart;
 use crate::shard::mail::{Control, Mail};
 use crate::shard::{Shard, Survey};
 use crate::snapshot::{Query, Snapshot};
@@ -107,6 +108,15 @@ impl Net {
         self.clients.push(Client::default());
         self.sites[site].arrive(client);
         client
+    }
+
+    /// Another server whose connection has just become a route of this shard; answers its number among the clients.
+    pub fn connect_route(&mut self, site: usize, start: impl FnOnce(u64) -> RouteStart) -> usize {
+        let peer = self.clients.len();
+        self.wires.push(Wire::new());
+        self.clients.push(Client::server());
+        self.sites[site].arrive_route(peer, start(peer as u64 + 1));
+        peer
     }
 
     /// A client that said CONNECT with this JSON and read the PONG.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::{NoBell, Wire};
 use crate::connection::Key;
 use crate::lane::{Endpoint, Outgoing};
+use crate::mesh::RouteStart;
 use crate::shard::mail::Mail;
 use crate::shard::{Filled, Shard};
 
@@ -29,7 +30,7 @@ pub(crate) struct Site {
     pub endpoint: Endpoint<Mail, NoBell>,
     /// Wires by the index of their connection's key.
     sockets: HashMap<u32, (Key, usize)>,
-    arrivals: Vec<usize>,
+    arrivals: Vec<(usize, Option<Box<RouteStart>>)>,
     ready: VecDeque<Key>,
     phase: Phase,
 }
@@ -42,7 +43,12 @@ impl Site {
 
     /// A connection was accepted for this shard.
     pub fn arrive(&mut self, wire: usize) {
-        self.arrivals.push(wire);
+        self.arrivals.push((wire, None));
+    }
+
+    /// A connection has become a route of this shard.
+    pub fn arrive_route(&mut self, wire: usize, start: RouteStart) {
+        self.arrivals.push((wire, Some(Box::new(start))));
     }
 
     /// Would the driver sleep now, and longer than until `now`?
@@ -116,8 +122,11 @@ impl Site {
             }
         }
         self.receive(wires, rng);
-        for wire in std::mem::take(&mut self.arrivals) {
-            let key = self.shard.open(wire as u64 + 1, "127.0.0.1:1".parse().expect("an address"), false);
+        for (wire, route) in std::mem::take(&mut self.arrivals) {
+            let key = match route {
+                Some(start) => self.shard.open_route(*start),
+                None => self.shard.open(wire as u64 + 1, "127.0.0.1:1".parse().expect("an address"), false),
+            };
             self.sockets.insert(key.index, (key, wire));
             // What came before the socket was registered is an edge, too.
             wires[wire].readable = true;

@@ -7,6 +7,7 @@
 //! * [`large`]: large operations, stripped headers, memory of idle connections;
 //! * [`surveys`]: what monitoring is told;
 //! * [`cluster`]: what clients are told of the cluster;
+//! * [`routes`]: what other servers are told and tell;
 //! * [`alarms`]: pings, stale connections, authentication.
 
 mod alarms;
@@ -16,6 +17,7 @@ mod histories;
 mod large;
 mod pressure;
 mod requests;
+mod routes;
 mod surveys;
 
 use crate::testing::{Frame, Net};
