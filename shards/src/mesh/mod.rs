@@ -4,15 +4,42 @@
 //! and what shards report of those that are; it answers with [`Effect`]s. A connection belongs to the mesh while it shakes hands; once it
 //! is registered as a route of a remote server, its socket goes to a shard together with a [`RouteStart`].
 
+mod dialing;
+mod gossip;
+mod greeting;
+mod handshake;
+mod lanes;
+mod name;
+mod numbers;
+mod own;
+mod registration;
+mod remotes;
+mod urls;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::connection::Codec;
+use crate::config::{Cluster, Config};
+use crate::connection::{CloseReason, Codec};
 use crate::shard::mail::Control;
+use dialing::{Dialing, Errand, Occasion, Purpose, Way};
+use greeting::Then;
+use handshake::{Handshake, Stage};
+use lanes::LaneSet;
+use name::ClusterName;
+use numbers::PeerNumbers;
+use remotes::Remote;
+use urls::ConnectUrls;
 
 /// Most servers that can be remotes of one server at a time.
 pub const MAX_PEERS: usize = 256;
+
+/// Before a configured server is dialled again, in milliseconds.
+const RECONNECT_PAUSE: u64 = 1000;
+/// Added at random to pauses, in milliseconds, so that two servers do not go on meeting half-way.
+const JITTER: u64 = 100;
 
 /// Another server, as its INFO described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,5 +170,256 @@ pub struct RouteLabel {
 impl fmt::Display for RouteLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} - rid:{}", self.address, self.rid)
+    }
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// The name leads to this server alone.
+    #[error("no address but this server's own")]
+    SelfOnly,
+    /// What went wrong, in Go's words: `dial tcp 127.0.0.1:5: connect: connection refused`.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What monitoring wants to know of the mesh.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeshStatus {
+    /// Name of the cluster, which may have changed.
+    pub cluster: String,
+    /// Other servers that there are routes to.
+    pub remotes: usize,
+    /// What INFO tells clients; `None`: nothing.
+    pub connect_urls: Option<Arc<[String]>>,
+}
+
+/// A route that a shard has.
+#[derive(Debug)]
+struct Route {
+    /// `server_id` of the remote.
+    server: String,
+    shard: u16,
+    /// The way to the remote that all shards were told of.
+    carries: bool,
+}
+
+/// See the module. All times are milliseconds of one clock.
+pub struct Mesh {
+    config: Arc<Config>,
+    cluster: Cluster,
+    shards: u16,
+    /// Lanes that are offered; 0: none.
+    lanes: u16,
+    /// Random name of this start.
+    instance: String,
+    random: fastrand::Rng,
+    name: ClusterName,
+    urls: ConnectUrls,
+    dialing: Dialing,
+    /// By `rid`.
+    handshakes: BTreeMap<u64, Handshake>,
+    /// Lanes that are not all there yet, by `server_id`.
+    sets: BTreeMap<String, LaneSet>,
+    /// By `server_id`.
+    remotes: BTreeMap<String, Remote>,
+    /// By `rid`.
+    routes: BTreeMap<u64, Route>,
+    numbers: PeerNumbers,
+    effects: Vec<Effect>,
+    is_ending: bool,
+}
+
+impl Mesh {
+    /// A server without routes.
+    ///
+    /// # Panics
+    /// If the configuration has no cluster.
+    pub fn new(config: Arc<Config>, seed: u64) -> Mesh {
+        let cluster = config.cluster.clone().expect("a mesh is for a server with a cluster");
+        let shards = u16::try_from(config.shards.count).unwrap_or(u16::MAX).max(1);
+        let mut mesh = Mesh {
+            shards,
+            lanes: shards,
+            instance: String::new(),
+            random: fastrand::Rng::with_seed(seed),
+            name: ClusterName { name: cluster.name.as_str().into(), is_dynamic: cluster.name_is_dynamic },
+            urls: ConnectUrls::new(cluster.client_urls.clone(), cluster.no_advertise),
+            dialing: Dialing::default(),
+            handshakes: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            numbers: PeerNumbers::default(),
+            effects: Vec::new(),
+            is_ending: false,
+            cluster,
+            config,
+        };
+        mesh.instance = mesh.random_name();
+        mesh
+    }
+
+    /// Sets out to all configured routes.
+    pub fn start(&mut self, now: u64) {
+        for index in 0..self.cluster.routes.len() {
+            self.set_out(Errand::new(Way::configured(index), Purpose::Any), Occasion::First, now);
+        }
+        self.run_timers(now);
+    }
+
+    /// Another server has connected.
+    pub fn accepted(&mut self, now: u64, rid: u64, peer: SocketAddr) {
+        let patience = match &self.cluster.authorization {
+            Some(_) => u64::try_from(self.cluster.auth_timeout.as_millis()).unwrap_or(u64::MAX),
+            None => self.longest_silence(),
+        };
+        self.welcome(Handshake::new(rid, peer, now, now.saturating_add(patience), None));
+        if self.greets_first() && !self.is_ending {
+            self.send_info(rid, &self.own_info());
+        }
+    }
+
+    /// What came of an [`Effect::Dial`]: the number of the connection, and its far end.
+    pub fn dialed(&mut self, now: u64, attempt: u64, outcome: Result<(u64, SocketAddr), DialError>) {
+        match (self.dialing.answered(attempt), outcome) {
+            (Some(task), Ok((rid, address))) => {
+                let hello = self.own_connect(&task.errand.way);
+                let deadline = now + self.longest_silence();
+                self.send(rid, hello);
+                log::debug!("{} - Route connect msg sent", RouteLabel { address, rid });
+                self.welcome(Handshake::new(rid, address, now, deadline, Some(task.errand)));
+            }
+            (None, Ok((rid, _))) => self.effects.push(Effect::Close { rid }),
+            (Some(task), Err(DialError::Failed(error))) => match task.errand.purpose.clone() {
+                Purpose::Lane { server, .. } => {
+                    log::error!("Error trying to connect to route (attempt 1): {error}");
+                    self.abandon_lanes(now, &server, CloseReason::RouteRemoved, Then::Retry);
+                }
+                _ => self.dialing.failed(now, task, &error, &self.cluster),
+            },
+            (_, Err(_)) => {}
+        }
+    }
+
+    fn welcome(&mut self, handshake: Handshake) {
+        if self.is_ending {
+            return self.effects.push(Effect::Close { rid: handshake.rid });
+        }
+        log::info!("{} - Route connection created", handshake.label());
+        self.handshakes.insert(handshake.rid, handshake);
+    }
+
+    /// Bytes from a connection that is not yet a route.
+    pub fn received(&mut self, now: u64, rid: u64, bytes: &[u8]) {
+        if let Some(handshake) = self.handshakes.get_mut(&rid) {
+            handshake.push(bytes);
+            self.proceed(now, rid);
+        }
+    }
+
+    /// A connection that is not yet a route is closed.
+    pub fn ended(&mut self, now: u64, rid: u64, reason: CloseReason) {
+        if let Some(handshake) = self.handshakes.remove(&rid) {
+            self.after_handshake(now, handshake, reason, Then::Retry);
+        }
+    }
+
+    /// What a shard reports of a route that it has.
+    pub fn report(&mut self, now: u64, _shard: u16, control: Control) {
+        match control {
+            Control::RouteInfo { rid, json } => self.later_info(now, rid, &json),
+            Control::RoutePong { rid } => self.pool_confirmed(now, rid),
+            Control::RouteClosed { rid, reason } => self.route_closed(now, rid, reason),
+            Control::RouteForgotten { rid } => self.numbers.forget(rid),
+            _ => {}
+        }
+    }
+
+    /// Does what is due.
+    pub fn run_timers(&mut self, now: u64) {
+        self.dialing.run_timers(now, &self.cluster, &mut self.effects);
+        let late = |deadline: u64| deadline <= now;
+        let sets: Vec<String> =
+            self.sets.iter().filter(|(_, set)| late(set.deadline)).map(|(id, _)| id.clone()).collect();
+        for id in sets {
+            self.abandon_lanes(now, &id, CloseReason::StaleConnection, Then::Retry);
+        }
+        let handshakes: Vec<u64> = self
+            .handshakes
+            .values()
+            .filter(|handshake| late(handshake.deadline))
+            .map(|handshake| handshake.rid)
+            .collect();
+        for rid in handshakes {
+            self.expired(now, rid);
+        }
+    }
+
+    fn expired(&mut self, now: u64, rid: u64) {
+        let Some(handshake) = self.handshakes.get(&rid) else { return };
+        if handshake.stage == Stage::Connect && self.cluster.authorization.is_some() {
+            log::debug!("{} - Authentication Timeout", handshake.label());
+            self.refuse(now, rid, "Authentication Timeout", CloseReason::AuthenticationTimeout);
+        } else {
+            log::debug!("{} - Stale Client Connection - Closing", handshake.label());
+            self.refuse(now, rid, "Stale Connection", CloseReason::StaleConnection);
+        }
+    }
+
+    /// When [`Mesh::run_timers`] has something to do.
+    pub fn next_timer(&self) -> Option<u64> {
+        let handshakes = self.handshakes.values().map(|handshake| handshake.deadline);
+        let sets = self.sets.values().map(|set| set.deadline);
+        handshakes.chain(sets).chain(self.dialing.next_timer()).min()
+    }
+
+    /// Appends what is to be done.
+    pub fn take_effects(&mut self, out: &mut Vec<Effect>) {
+        out.append(&mut self.effects);
+    }
+
+    /// Dials no more, and gives up what is not yet a route. Shards close the rest themselves.
+    pub fn shut_down(&mut self) {
+        self.is_ending = true;
+        self.dialing = Dialing::default();
+        self.sets.clear();
+        let rids: Vec<u64> = self.handshakes.keys().copied().collect();
+        for rid in rids {
+            self.end_handshake(0, rid, None, CloseReason::ServerShutdown, Then::Done);
+        }
+    }
+
+    /// For monitoring.
+    pub fn status(&self) -> MeshStatus {
+        let (cluster, connect_urls) = (self.name.name.to_string(), self.urls.told());
+        MeshStatus { cluster, remotes: self.remotes.len(), connect_urls }
+    }
+
+    fn label(&self, rid: u64) -> String {
+        self.handshakes.get(&rid).map(|handshake| handshake.label().to_string()).unwrap_or_default()
+    }
+
+    /// How long a connection may take to become a route when nothing else limits it: as long as a route may be silent.
+    fn longest_silence(&self) -> u64 {
+        let silence = self.cluster.ping_interval.saturating_mul(self.cluster.ping_max.saturating_add(1));
+        u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn jitter(&mut self) -> u64 {
+        self.random.u64(0..JITTER)
+    }
+
+    fn random_name(&mut self) -> String {
+        std::iter::repeat_with(|| self.random.alphanumeric()).take(16).collect()
+    }
+
+    /// What clients are told of the cluster has changed.
+    fn tell_clients(&mut self) {
+        for shard in 0..self.shards {
+            let (name, connect_urls) = (Arc::clone(&self.name.name), self.urls.told());
+            self.effects.push(Effect::Tell { shard, control: Control::ClusterChanged { name, connect_urls } });
+        }
     }
 }

@@ -1,0 +1,296 @@
+//! The first words: who may speak at all, whether it is the same cluster, and how a connection ends that is not wanted.
+
+use super::dialing::{Errand, Occasion, Purpose};
+use super::handshake::{Handshake, Stage, Word};
+use super::name::Match;
+use super::{Effect, Mesh};
+use crate::auth::{self, Decision};
+use crate::config::Auth;
+use crate::connection::CloseReason;
+use crate::protocol::connect::ConnectOptions;
+use crate::protocol::route::{RouteConnect, RouteInfo, RouteParseError};
+use crate::shard::mail::Control;
+
+/// Connections that did not become routes before a server is forgotten that was learned by gossip.
+const MOST_REFUSALS: u32 = 10;
+
+/// What becomes of the errand of a connection that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Try again later.
+    Retry,
+    /// Try again at once.
+    RetryNow,
+    /// Nothing more is to be done.
+    Done,
+}
+
+impl Mesh {
+    /// Works off what a connection has said.
+    pub(super) fn proceed(&mut self, now: u64, rid: u64) {
+        while let Some(handshake) = self.handshakes.get_mut(&rid) {
+            let next = match handshake.stage {
+                Stage::Parked => handshake.check_size().map(|()| None),
+                _ => handshake.next(),
+            };
+            match next {
+                Ok(Some(word)) => self.take_word(now, rid, word),
+                Ok(None) => return,
+                Err(error) => self.misunderstood(now, rid, &error),
+            }
+        }
+    }
+
+    fn take_word(&mut self, now: u64, rid: u64, word: Word) {
+        let Some(handshake) = self.handshakes.get_mut(&rid) else { return };
+        match (handshake.stage, word) {
+            (Stage::Connect, Word::Connect(json)) => self.take_connect(now, rid, &json),
+            (Stage::Connect, _) => self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure),
+            (Stage::Info, Word::Info(json)) => self.take_info(now, rid, &json),
+            (stage, Word::Ping) => {
+                if stage == Stage::Lane && handshake.errand.is_none() {
+                    handshake.stage = Stage::Parked;
+                }
+                self.send(rid, b"PONG\r\n".to_vec());
+            }
+            (Stage::Lane, Word::Pong) => self.lane_confirmed(now, rid),
+            (_, Word::Complaint(text)) => {
+                log::error!("{} - Route Error '{text}'", handshake.label());
+                self.end_handshake(now, rid, None, CloseReason::ParseError, Then::Retry);
+            }
+            (_, Word::Connect(_) | Word::Pong | Word::Nothing) => {}
+            (_, Word::Info(_) | Word::Other) => {
+                self.refuse(now, rid, "Unknown Protocol Operation", CloseReason::ProtocolViolation);
+            }
+        }
+    }
+
+    fn misunderstood(&mut self, now: u64, rid: u64, error: &RouteParseError) {
+        let Some(handshake) = self.handshakes.get(&rid) else { return };
+        if handshake.stage == Stage::Connect && !handshake.begins_with_connect() {
+            return self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
+        }
+        log::error!("{} - {error}", handshake.label());
+        let reason = match error {
+            RouteParseError::ControlLineExceeded => CloseReason::MaxControlLineExceeded,
+            _ => CloseReason::ProtocolViolation,
+        };
+        self.end_handshake(now, rid, error.wire_text(), reason, Then::Retry);
+    }
+
+    fn take_connect(&mut self, now: u64, rid: u64, json: &[u8]) {
+        let Some(handshake) = self.handshakes.get_mut(&rid) else { return };
+        let label = handshake.label();
+        let connect = match RouteConnect::parse(json) {
+            Ok(connect) => connect,
+            Err(error) => {
+                log::error!("{label} - {error}");
+                return self.end_handshake(now, rid, None, CloseReason::ProtocolViolation, Then::Retry);
+            }
+        };
+        if !self.is_authorized(&connect) {
+            match connect.credentials.user.as_deref() {
+                Some(user) => log::error!("{label} - authentication error - User {user:?}"),
+                None => log::error!("{label} - authentication error"),
+            }
+            return self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
+        }
+        if connect.new_account || !connect.account.is_empty() {
+            return self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
+        }
+        if !connect.lang.is_empty() {
+            let complaint = "attempted to connect to route port";
+            log::error!("{label} - {complaint}");
+            return self.refuse(now, rid, complaint, CloseReason::IncorrectPort);
+        }
+        if !connect.gateway.is_empty() {
+            let complaint = format!("Rejecting connection from gateway {:?} on the Route port", connect.gateway);
+            log::error!("{label} - {complaint}");
+            log::error!("{label} - wrong gateway");
+            return self.refuse(now, rid, &complaint, CloseReason::WrongGateway);
+        }
+        match self.name.meet(&connect.cluster, connect.cluster_dynamic) {
+            Match::Same => {}
+            Match::Adopted => self.renamed(now, &connect.name),
+            Match::Conflict => {
+                let (theirs, mine) = (&connect.cluster, &self.name.name);
+                let complaint = format!("Rejecting connection, cluster name {theirs:?} does not match {mine:?}");
+                log::error!("{label} - {complaint}");
+                log::error!("{label} - cluster name from remote server conflicts");
+                return self.refuse(now, rid, &complaint, CloseReason::ClusterNameConflict);
+            }
+        }
+        let deadline = now + self.longest_silence();
+        if let Some(handshake) = self.handshakes.get_mut(&rid) {
+            handshake.stage = Stage::Info;
+            handshake.deadline = deadline;
+        }
+        if !self.greets_first() {
+            self.send_info(rid, &self.own_info());
+        }
+    }
+
+    /// INFO is sent before CONNECT has come. Without pools it waits: Go servers that are refused after it come again without a pause.
+    pub(super) fn greets_first(&self) -> bool {
+        self.pool_size() > 0
+    }
+
+    fn is_authorized(&self, connect: &RouteConnect) -> bool {
+        let Some(own) = &self.cluster.authorization else { return true };
+        let options = ConnectOptions { credentials: Some(Box::new(connect.credentials.clone())), ..Default::default() };
+        let auth = Auth::UserPassword { user: own.user.clone(), password: own.password.clone() };
+        match auth::decide(&auth, &options) {
+            Decision::Admit(_) => true,
+            Decision::Refuse => false,
+            Decision::Verify(verification) => verification.run(),
+        }
+    }
+
+    fn take_info(&mut self, now: u64, rid: u64, json: &[u8]) {
+        let Some(handshake) = self.handshakes.get_mut(&rid) else { return };
+        let (label, errand) = (handshake.label(), handshake.errand.clone());
+        let info = match RouteInfo::parse(json) {
+            Ok(info) if !info.server_id.is_empty() => info,
+            other => {
+                let error = other.map_or_else(|error| error.to_string(), |_| "INFO without server_id".to_owned());
+                log::error!("{label} - {error}");
+                return self.end_handshake(now, rid, None, CloseReason::ProtocolViolation, Then::Retry);
+            }
+        };
+        handshake.remote = Some((info.server_id.clone(), info.server_name.clone()));
+        if info.server_id == self.config.identity.server_id {
+            self.end_handshake(now, rid, None, CloseReason::DuplicateRoute, Then::Done);
+            if let Some(errand) = errand {
+                log::debug!("Detected route to self, ignoring {:?}", errand.way.shown(&self.cluster.routes));
+            }
+            return;
+        }
+        if !self.agrees_on_name(now, rid, &info, errand.is_some()) {
+            return;
+        }
+        match errand {
+            Some(errand) => self.meet_dialled(now, rid, &errand, &info),
+            None if info.server_name == self.config.identity.server_name => {
+                log::error!("{label} - Remote server has a duplicate name: {:?}", info.server_name);
+                self.end_handshake(now, rid, None, CloseReason::DuplicateServerName, Then::Done);
+            }
+            None => self.meet_dialler(now, rid, &info),
+        }
+    }
+
+    /// After an INFO. False: the connection has ended.
+    fn agrees_on_name(&mut self, now: u64, rid: u64, info: &RouteInfo, dialled: bool) -> bool {
+        if info.cluster.is_empty() || dialled && self.name.is_taken_over_by(&info.cluster, info.cluster_dynamic) {
+            return true;
+        }
+        match self.name.meet(&info.cluster, info.cluster_dynamic) {
+            Match::Same => true,
+            Match::Adopted => {
+                self.renamed(now, &info.server_id);
+                // It has been told the old name, and will not have it.
+                if dialled {
+                    self.end_handshake(now, rid, None, CloseReason::ClusterNameConflict, Then::RetryNow);
+                }
+                !dialled
+            }
+            Match::Conflict => {
+                self.end_handshake(now, rid, None, CloseReason::ClusterNameConflict, Then::Retry);
+                false
+            }
+        }
+    }
+
+    /// This server has taken over the name of another one; the rest must agree first.
+    pub(super) fn renamed(&mut self, now: u64, because_of: &str) {
+        self.tell_clients();
+        let reason = CloseReason::ClusterNameConflict;
+        let strangers: Vec<String> = self.sets.keys().filter(|id| *id != because_of).cloned().collect();
+        for id in strangers {
+            self.abandon_lanes(now, &id, reason, Then::Retry);
+        }
+        let strangers = self.remotes.iter().filter(|(id, _)| *id != because_of);
+        let routes: Vec<u64> = strangers.flat_map(|(_, remote)| remote.links.rids()).collect();
+        for rid in routes {
+            self.close_route(rid, None, reason);
+        }
+    }
+
+    /// Says why, and ends the connection.
+    pub(super) fn refuse(&mut self, now: u64, rid: u64, complaint: &str, reason: CloseReason) {
+        self.end_handshake(now, rid, Some(complaint), reason, Then::Retry);
+    }
+
+    /// Ends a connection that will not be a route.
+    pub(super) fn end_handshake(
+        &mut self,
+        now: u64,
+        rid: u64,
+        complaint: Option<&str>,
+        reason: CloseReason,
+        then: Then,
+    ) {
+        let Some(handshake) = self.handshakes.remove(&rid) else { return };
+        if let Some(complaint) = complaint {
+            self.send(rid, format!("-ERR '{complaint}'\r\n").into_bytes());
+        }
+        self.effects.push(Effect::Close { rid });
+        self.after_handshake(now, handshake, reason, then);
+    }
+
+    /// The connection is closed, or about to be.
+    pub(super) fn after_handshake(&mut self, now: u64, handshake: Handshake, reason: CloseReason, then: Then) {
+        match &handshake.remote {
+            Some((_, name)) => {
+                log::info!("{} - Router connection closed: {reason} - Remote: {name}", handshake.label())
+            }
+            None => log::info!("{} - Router connection closed: {reason}", handshake.label()),
+        }
+        let id = handshake.remote.as_ref().map(|(id, _)| id.as_str());
+        if let Some(id) = id.filter(|id| self.sets.get(*id).is_some_and(|set| set.has(handshake.rid))) {
+            return self.abandon_lanes(now, id, reason, then);
+        }
+        let Some(mut errand) = handshake.errand.filter(|_| !self.is_ending) else { return };
+        if let Purpose::Lane { server, instance, .. } = &errand.purpose {
+            if self.sets.get(server).is_some_and(|set| set.instance == *instance) {
+                self.abandon_lanes(now, server, reason, then);
+            }
+            return;
+        }
+        errand.refusals += 1;
+        if then == Then::Done || !errand.way.is_explicit() && errand.refusals > MOST_REFUSALS {
+            return;
+        }
+        let pause = if then == Then::RetryNow { self.jitter() } else { super::RECONNECT_PAUSE + self.jitter() };
+        self.set_out_again(errand, now + pause);
+    }
+
+    /// Begins an errand that has led somewhere before.
+    pub(super) fn set_out_again(&mut self, errand: Errand, at: u64) {
+        log::debug!("Attempting reconnect for solicited route {:?}", errand.way.shown(&self.cluster.routes));
+        self.set_out(errand, Occasion::Again, at);
+    }
+
+    /// Begins an errand, unless it is under way.
+    pub(super) fn set_out(&mut self, errand: Errand, occasion: Occasion, at: u64) {
+        let is_under_way = |other: &Handshake| other.errand.as_ref().is_some_and(|other| other.is_like(&errand));
+        if !self.is_ending && !self.handshakes.values().any(is_under_way) {
+            self.dialing.begin(errand, occasion, at);
+        }
+    }
+
+    pub(super) fn send(&mut self, rid: u64, bytes: Vec<u8>) {
+        self.effects.push(Effect::Send { rid, bytes });
+    }
+
+    pub(super) fn send_info(&mut self, rid: u64, info: &RouteInfo) {
+        let mut line = Vec::new();
+        info.write(&mut line);
+        self.send(rid, line);
+    }
+
+    pub(super) fn close_route(&mut self, rid: u64, error: Option<Box<str>>, reason: CloseReason) {
+        if let Some(route) = self.routes.get(&rid) {
+            self.effects.push(Effect::Tell { shard: route.shard, control: Control::RouteClose { rid, error, reason } });
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! One connection before it is a route: its bytes, cut into what a handshake is made of.
+
+use std::net::SocketAddr;
+
+use super::RouteLabel;
+use super::dialing::Errand;
+use crate::protocol::route::{MAX_CONTROL_LINE, RouteLimits, RouteOp, RouteParseError, RouteParser, RouteStep};
+
+/// More than this is never kept: the longest line, and its name.
+const MOST_INPUT: usize = MAX_CONTROL_LINE + 64;
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The other side's CONNECT, which comes before all else.
+    Connect,
+    /// The other side's INFO.
+    Info,
+    /// It is a lane of the server named in [`Handshake::remote`]; others are missing, or the word that they are all there.
+    Lane,
+    /// The same, and nothing more is read: what comes next is for the shard.
+    Parked,
+}
+
+/// A connection that is not yet a route.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    pub rid: u64,
+    pub address: SocketAddr,
+    /// When the connection was made.
+    pub opened: u64,
+    /// Until when it must be a route.
+    pub deadline: u64,
+    /// What this server dialled for; `None`: the other one did.
+    pub errand: Option<Errand>,
+    pub stage: Stage,
+    /// `server_id` and `server_name` of the other side, once they are known.
+    pub remote: Option<(String, String)>,
+    input: Vec<u8>,
+}
+
+/// What the other side says in a handshake.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Connect(Vec<u8>),
+    Info(Vec<u8>),
+    Ping,
+    Pong,
+    /// `-ERR`, without quotes.
+    Complaint(String),
+    Nothing,
+    /// What has no place before the INFO.
+    Other,
+}
+
+impl Handshake {
+    pub fn new(rid: u64, address: SocketAddr, opened: u64, deadline: u64, errand: Option<Errand>) -> Handshake {
+        let stage = if errand.is_some() { Stage::Info } else { Stage::Connect };
+        Handshake { rid, address, opened, deadline, errand, stage, remote: None, input: Vec::new() }
+    }
+
+    pub fn label(&self) -> RouteLabel {
+        RouteLabel { address: self.address, rid: self.rid }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Takes the next word, if it is complete.
+    pub fn next(&mut self) -> Result<Option<Word>, RouteParseError> {
+        let limits =
+            RouteLimits { max_control_line: MAX_CONTROL_LINE, dedicated: false, max_payload: Some(MOST_INPUT) };
+        // A new parser each time: whoever goes on behind the handshake must not miss what this one has begun.
+        match RouteParser::new().next(&self.input, &limits) {
+            RouteStep::Op { op, consumed } => {
+                let word = Word::of(op);
+                self.input.drain(..consumed.min(self.input.len()));
+                Ok(Some(word))
+            }
+            RouteStep::Skipped { .. } | RouteStep::Incomplete { .. } => self.check_size().map(|()| None),
+            RouteStep::Error(error) => Err(error),
+        }
+    }
+
+    /// Is more kept than a handshake needs?
+    pub fn check_size(&self) -> Result<(), RouteParseError> {
+        if self.input.len() > MOST_INPUT { Err(RouteParseError::ControlLineExceeded) } else { Ok(()) }
+    }
+
+    /// Does what is there begin as a CONNECT would?
+    pub fn begins_with_connect(&self) -> bool {
+        matches!(self.input.first(), None | Some(b'C' | b'c'))
+    }
+
+    /// What comes behind the words taken.
+    pub fn into_input(self) -> Vec<u8> {
+        self.input
+    }
+}
+
+impl Word {
+    fn of(op: RouteOp<'_>) -> Word {
+        match op {
+            RouteOp::Connect { json } => Word::Connect(json.to_vec()),
+            RouteOp::Info { json } => Word::Info(json.to_vec()),
+            RouteOp::Ping => Word::Ping,
+            RouteOp::Pong => Word::Pong,
+            RouteOp::Err { text } => Word::Complaint(String::from_utf8_lossy(text).trim_matches('\'').to_owned()),
+            RouteOp::Ok | RouteOp::Ignored => Word::Nothing,
+            RouteOp::Interest(_) | RouteOp::NoInterest { .. } | RouteOp::Msg(_) => Word::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handshake() -> Handshake {
+        Handshake::new(1, ([127, 0, 0, 1], 1).into(), 0, 0, None)
+    }
+
+    #[test]
+    fn words_one_by_one() {
+        let mut handshake = handshake();
+        let mut seen = Vec::new();
+        for byte in b"connect {}\r\nPING\r\npong\nINFO {\"a\":1} \r\n-ERR 'x y'\r\n+OK\r\nRS+ $G a\r\nPI" {
+            handshake.push(&[*byte]);
+            while let Some(word) = handshake.next().unwrap() {
+                seen.push(word);
+            }
+        }
+        let (connect, info) = (b"{}".to_vec(), br#"{"a":1} "#.to_vec());
+        let complaint = Word::Complaint("x y".to_owned());
+        assert_eq!(
+            seen,
+            [Word::Connect(connect), Word::Ping, Word::Pong, Word::Info(info), complaint, Word::Nothing, Word::Other]
+        );
+        assert_eq!(handshake.into_input(), b"PI");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut handshake = handshake();
+        handshake.push(b"INFO ");
+        handshake.push(&vec![b'{'; MAX_CONTROL_LINE]);
+        assert_eq!(handshake.next(), Ok(None));
+        handshake.push(b"{");
+        assert_eq!(handshake.next(), Err(RouteParseError::ControlLineExceeded));
+        let mut handshake = self::handshake();
+        handshake.push(&[b"RMSG $G a 65600\r\n".to_vec(), vec![0; MOST_INPUT]].concat());
+        assert_eq!(handshake.next(), Err(RouteParseError::ControlLineExceeded));
+    }
+}
