@@ -16,18 +16,23 @@
 pub mod client;
 pub mod cluster;
 pub mod frame;
+pub mod line_up;
+pub mod load;
 pub mod mangle;
 pub mod monitoring;
+pub mod netns;
 mod peer;
 mod poll;
 pub mod scenarios;
 mod server;
 mod side;
 pub mod suite;
+pub mod witness;
 
 pub use client::Client;
 pub use cluster::{Cluster, Kind, Member, Seat};
 pub use frame::{Frame, Message, Received};
+pub use line_up::LineUp;
 pub use peer::Peer;
 pub use poll::{DEADLINE, eventually, poll_until};
 pub use server::{Builder, Finished, NotReady, Server, Signal};

@@ -1,0 +1,168 @@
+//! Peers that keep to the protocol and take more than their share: one that wants everything and reads nothing, and one
+//! that announces a million interests.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use pinmesh_harness::witness::{resident, wait_until_meshed, wait_until_wanted};
+use pinmesh_harness::{Client, Cluster, DEADLINE, LineUp, Member, Peer, eventually, line_ups};
+
+line_ups!(one_that_never_reads);
+line_ups!(one_with_a_million_interests);
+
+const MIB: usize = 1024 * 1024;
+/// What every message carries, to fill buffers fast.
+const PAYLOAD: [u8; 4096] = [b'x'; 4096];
+/// How many messages are published between two looks at what has become of the peer.
+const BATCH: u64 = 64;
+/// What a server may take, beyond what it had, for a peer that does not read: a few times `max_pending`.
+const FOR_ONE_PEER: usize = 96 * MIB;
+
+fn one_that_never_reads(line_up: LineUp) -> Result<()> {
+    let cluster = Cluster::start_with(&line_up.kinds(2), |_, _| "write_deadline: \"1s\"".to_owned())?;
+    wait_until_meshed(&cluster.members)?;
+    let [server, other] = [&cluster.members[0], &cluster.members[1]];
+    let mut subscribers = [server.client()?, other.client()?];
+    for subscriber in &mut subscribers {
+        subscriber.subscribe("news", "", 1)?;
+    }
+    cluster.settle(&mut subscribers)?;
+    let mut publisher = server.client()?;
+    let mut peer = Peer::dial_with_buffer(server.seat.route, 64 * 1024)?.introduced(1)?;
+    peer.send("RS+ $G >")?;
+    peer.flush()?;
+
+    let ended = AtomicBool::new(false);
+    let received = [AtomicU64::new(0), AtomicU64::new(0)];
+    thread::scope(|scope| {
+        let readers: Vec<_> = subscribers
+            .iter_mut()
+            .zip(&received)
+            .map(|(subscriber, received)| scope.spawn(|| count_in_order(subscriber, received, &ended)))
+            .collect();
+        let played = publish_past_the_deaf(server, &mut publisher).map(|published| {
+            for received in &received {
+                eventually("all messages at a subscriber", || {
+                    (received.load(Ordering::Relaxed) == published).then_some(())
+                });
+            }
+        });
+        ended.store(true, Ordering::Relaxed);
+        for reader in readers {
+            reader.join().expect("a subscriber has panicked")?;
+        }
+        played
+    })?;
+    let log = server.server.log();
+    let said = log.lines().find(|line| line.contains("Slow Consumer Detected: WriteDeadline of 1s exceeded with "));
+    said.with_context(|| format!("no word of the slow consumer in {log}"))?;
+    peer.read_to_close()?;
+    Ok(())
+}
+
+/// Publishes until the peer that does not read is gone, and some more; returns how many messages that were.
+fn publish_past_the_deaf(server: &Member, publisher: &mut Client) -> Result<u64> {
+    let before = resident(&server.server)?;
+    let mut published = 0;
+    let mut batches_left = None;
+    let end = Instant::now() + DEADLINE;
+    while batches_left != Some(0) {
+        ensure!(Instant::now() < end, "a peer that does not read is still there after {published} messages");
+        for _ in 0..BATCH {
+            publisher.publish("news", &published.to_string(), &PAYLOAD);
+            published += 1;
+        }
+        publisher.flush()?;
+        let taken = resident(&server.server)?.saturating_sub(before);
+        ensure!(taken < FOR_ONE_PEER, "{} MiB more than before for one peer", taken / MIB);
+        batches_left = match batches_left {
+            Some(left) => Some(left - 1),
+            None => {
+                server.server.log().contains("Router connection closed: Slow Consumer (Write Deadline)").then_some(20)
+            }
+        };
+    }
+    Ok(published)
+}
+
+/// Counts messages whose reply subjects are numbers, until somebody says that it is over.
+fn count_in_order(subscriber: &mut Client, received: &AtomicU64, ended: &AtomicBool) -> Result<()> {
+    while !ended.load(Ordering::Relaxed) {
+        for message in subscriber.flush()? {
+            let number = received.fetch_add(1, Ordering::Relaxed);
+            ensure!(message.reply == number.to_string(), "message {} in place of {number}", message.reply);
+        }
+    }
+    Ok(())
+}
+
+/// How often the peer comes, and how many interests it announces; to the reference, which is slower, fewer.
+const ROUNDS: u16 = 3;
+const INTERESTS: usize = 1_000_000;
+const INTERESTS_FOR_THE_REFERENCE: usize = 100_000;
+/// What ours may take for them.
+const FOR_A_MILLION: usize = 256 * MIB;
+
+fn one_with_a_million_interests(line_up: LineUp) -> Result<()> {
+    let cluster = Cluster::start(&line_up.kinds(1))?;
+    let server = &cluster.members[0];
+    let mut witness = server.client()?;
+    let before = resident(&server.server)?;
+    let interests = if server.kind.is_ours() { INTERESTS } else { INTERESTS_FOR_THE_REFERENCE };
+    let mut first = None;
+    for round in 1..=ROUNDS {
+        let mut peer = Peer::join(server.seat.route, round)?;
+        let announced = AtomicBool::new(false);
+        let served = thread::scope(|scope| {
+            let guest = scope.spawn(|| serve_until(server, &announced));
+            let mut lines = Vec::new();
+            for number in 0..interests {
+                lines.extend_from_slice(format!("RS+ $G million.{round}.{number}\r\n").as_bytes());
+                if lines.len() > MIB {
+                    peer.send_bytes(&lines)?;
+                    lines.clear();
+                }
+            }
+            lines.extend_from_slice(b"RS+ $G last\r\n");
+            peer.send_bytes(&lines)?;
+            peer.flush()?;
+            announced.store(true, Ordering::Relaxed);
+            guest.join().expect("a client has panicked")
+        })?;
+        ensure!(served > 0, "no client was served while the peer announced its interests");
+        wait_until_wanted(&mut witness, "last", true);
+        let taken = resident(&server.server)?.saturating_sub(before);
+        drop(peer);
+        wait_until_wanted(&mut witness, "last", false);
+        // The reference leaves its memory to a collector that takes minutes to give it back.
+        if server.kind.is_ours() {
+            let first = *first.get_or_insert(taken);
+            ensure!(taken < FOR_A_MILLION, "{} MiB for a million interests", taken / MIB);
+            ensure!(
+                taken < first + first / 4,
+                "{} MiB in round {round}, {} MiB in the first",
+                taken / MIB,
+                first / MIB
+            );
+            eventually("half of the memory back", || {
+                (resident(&server.server).ok()? < before + first / 2).then_some(())
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Sends messages from client to client, one at a time, and counts them.
+fn serve_until(server: &Member, ended: &AtomicBool) -> Result<u64> {
+    let mut client = server.client()?;
+    client.subscribe("guests", "", 1)?;
+    let mut served = 0;
+    while !ended.load(Ordering::Relaxed) {
+        client.publish("guests", "", b"hello");
+        ensure!(client.flush()?.len() == 1, "a message to oneself");
+        served += 1;
+    }
+    Ok(served)
+}

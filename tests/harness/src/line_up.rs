@@ -1,0 +1,49 @@
+//! Which servers a test's cluster is made of, so that one body plays on clusters of the reference, of ours, and of both.
+
+use crate::cluster::Kind;
+
+/// Which servers a cluster is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum LineUp {
+    /// The reference alone.
+    Reference,
+    /// Ours alone, with so many shards each.
+    Ours(usize),
+    /// Ours and the reference in turns, ours first.
+    OursFirst,
+    /// The reference and ours in turns, the reference first.
+    ReferenceFirst,
+}
+
+impl LineUp {
+    /// So many servers.
+    pub fn kinds(self, count: usize) -> Vec<Kind> {
+        let kind = |number: usize| match self {
+            LineUp::Reference => Kind::Reference,
+            LineUp::Ours(shards) => Kind::Ours(shards),
+            LineUp::OursFirst if number.is_multiple_of(2) => Kind::Ours(2),
+            LineUp::ReferenceFirst if !number.is_multiple_of(2) => Kind::Ours(2),
+            LineUp::OursFirst | LineUp::ReferenceFirst => Kind::Reference,
+        };
+        (0..count).map(kind).collect()
+    }
+}
+
+/// Makes tests of a body, one for each line-up: of those named, or else of all that a body should be played on.
+#[macro_export]
+macro_rules! line_ups {
+    ($body:ident) => {
+        $crate::line_ups!($body: reference = Reference);
+    };
+    ($body:ident: $($name:ident = $line_up:expr),+) => {
+        mod $body {
+            $(
+                #[test]
+                fn $name() -> ::anyhow::Result<()> {
+                    use $crate::line_up::LineUp::*;
+                    super::$body($line_up)
+                }
+            )+
+        }
+    };
+}
