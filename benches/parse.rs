@@ -1,11 +1,15 @@
-//! How long the client parser takes per operation, and per byte of a full read buffer.
+//! How long the parsers of clients and of routes take per operation, and per byte of a full read buffer.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use shards::protocol::client::{ClientParser, ParserLimits, Step};
+use shards::protocol::route::{MAX_CONTROL_LINE, RouteLimits, RouteParser, RouteStep};
 
 const LIMITS: ParserLimits = ParserLimits { max_control_line: 4096, max_payload: Some(1024 * 1024), headers: true };
+
+const ROUTE_LIMITS: RouteLimits =
+    RouteLimits { max_control_line: MAX_CONTROL_LINE, dedicated: false, max_payload: Some(64 * 1024 * 1024) };
 
 /// Bytes that a shard reads at once.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -82,5 +86,46 @@ fn read_buffers(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, single_operations, read_buffers);
+fn parse_all_of_route(parser: &mut RouteParser, mut input: &[u8]) -> usize {
+    let mut operations = 0;
+    while let RouteStep::Op { op, consumed } = parser.next(input, &ROUTE_LIMITS) {
+        black_box(&op);
+        operations += 1;
+        input = &input[consumed..];
+    }
+    operations
+}
+
+fn routes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("parse route");
+    for (name, input) in [
+        ("RMSG 16 B", publish("RMSG $G a.b.c 16", 16)),
+        ("RMSG 16 B with reply", publish("RMSG $G a.b.c _INBOX.Ab3dEf6hIjKlMnOpQrStUv.x7Zq 16", 16)),
+        ("RMSG 16 B with queue", publish("RMSG $G a.b.c | workers 16", 16)),
+        ("RMSG 1 KiB", publish("RMSG $G a.b.c 1024", 1024)),
+        ("HMSG 16 B", publish("HMSG $G a.b.c 12 28", 28)),
+        ("RS+", b"RS+ $G _INBOX.Ab3dEf6hIjKlMnOpQrStUv.*\r\n".to_vec()),
+        ("RS+ with queue", b"RS+ $G a.b.* workers 17\r\n".to_vec()),
+    ] {
+        let mut parser = RouteParser::new();
+        assert_eq!(parse_all_of_route(&mut parser, &input), 1);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let step = parser.next(black_box(&input), black_box(&ROUTE_LIMITS));
+                matches!(black_box(&step), RouteStep::Op { .. })
+            });
+        });
+    }
+    let small = publish("RMSG $G a.b.c 16", 16);
+    let buffer = small.repeat(READ_BUFFER_BYTES / small.len());
+    let mut parser = RouteParser::new();
+    let operations = parse_all_of_route(&mut parser, &buffer);
+    group.throughput(Throughput::Elements(operations as u64));
+    group.bench_function("64 KiB of RMSG 16 B", |b| {
+        b.iter(|| parse_all_of_route(&mut parser, black_box(&buffer)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, single_operations, read_buffers, routes);
 criterion_main!(benches);

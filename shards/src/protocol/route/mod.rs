@@ -14,6 +14,12 @@ mod message;
 mod name;
 mod permissions;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod splits;
+#[cfg(test)]
 mod tests;
 mod words;
 pub mod write;
