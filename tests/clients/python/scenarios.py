@@ -394,6 +394,12 @@ async def arrives(publisher, subject, *lists):
         await asyncio.sleep(0.01)
 
 
+async def say_hello():
+    client = await nats.connect(URL.split(","), connect_timeout=PATIENCE)
+    await client.publish("hello", b"from the list")
+    await client.drain()
+
+
 async def large_payloads():
     subscriber, publisher = await connect(), await connect(pending_size=64 * 1024 * 1024)
     equal(publisher.max_payload, 16 * 1024 * 1024, "max_payload of INFO")

@@ -85,6 +85,14 @@ pub fn play_move_on(command: Command, kinds: &[Kind]) {
     });
 }
 
+/// Plays one scenario with servers that are there; `urls` is one URL, or several with commas between them.
+///
+/// # Panics
+/// When the scenario fails.
+pub fn play_once(command: Command, urls: &str, name: &str) {
+    converse(command, urls, &[name], |_| None);
+}
+
 /// Lets a client program play scenarios, and does what it wishes: `fulfil` gets a line and knows the answer to it.
 fn converse(mut command: Command, url: &str, names: &[&str], mut fulfil: impl FnMut(&str) -> Option<&'static str>) {
     command.arg(url).args(names).stdin(Stdio::piped()).stdout(Stdio::piped());
