@@ -94,7 +94,10 @@ pub fn play_once(command: Command, urls: &str, name: &str) {
 }
 
 /// Lets a client program play scenarios, and does what it wishes: `fulfil` gets a line and knows the answer to it.
-fn converse(mut command: Command, url: &str, names: &[&str], mut fulfil: impl FnMut(&str) -> Option<&'static str>) {
+///
+/// # Panics
+/// When a scenario fails.
+pub fn converse(mut command: Command, url: &str, names: &[&str], mut fulfil: impl FnMut(&str) -> Option<&'static str>) {
     command.arg(url).args(names).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut program = match command.spawn() {
         Ok(program) => program,
