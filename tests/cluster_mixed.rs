@@ -1,0 +1,149 @@
+//! Clusters of ours and others in every role, with pools of every size and with every mode of compression: messages
+//! pass as they should.
+//!
+//! Each body gets the kind of server that plays us, so that it can be played by references alone.
+
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use pinmesh_harness::Kind::{self, Old, Ours, Reference};
+use pinmesh_harness::suite::{Suite, play};
+use pinmesh_harness::{Cluster, DEADLINE, poll_until};
+
+/// How many clusters play at the same time.
+const AT_ONCE: usize = 3;
+
+/// Does something with each, some at a time; all of them, even if one fails.
+fn each<T: Sync>(items: &[T], body: impl Fn(&T) + Sync) {
+    let body = &body;
+    let failed = thread::scope(|scope| {
+        let work: Vec<_> = (0..AT_ONCE)
+            .map(|start| {
+                scope.spawn(move || {
+                    let mine = items.iter().skip(start).step_by(AT_ONCE);
+                    let outcomes = mine.map(|item| thread::scope(|inner| inner.spawn(|| body(item)).join().is_err()));
+                    outcomes.filter(|&failed| failed).count()
+                })
+            })
+            .collect();
+        work.into_iter().map(|work| work.join().expect("failures are counted")).sum::<usize>()
+    });
+    assert_eq!(failed, 0, "so many of {} clusters failed", items.len());
+}
+
+fn start(kinds: &[Kind], options: impl Fn(usize, Kind) -> String) -> Cluster {
+    Cluster::start_with(kinds, options).unwrap_or_else(|error| panic!("{kinds:?}: {error:#}"))
+}
+
+/// Two, three and five servers; the first is the seed that all others dial.
+fn roles(us: Kind) -> Vec<Vec<Kind>> {
+    vec![
+        vec![us, Reference],
+        vec![Reference, us],
+        vec![us, Old],
+        vec![Old, us],
+        vec![us, Reference, Old],
+        vec![us, Old, Reference],
+        vec![Reference, us, Old],
+        vec![Old, us, Reference],
+        vec![Reference, Old, us],
+        vec![Old, Reference, us],
+        vec![Reference, us, Old, us, Reference],
+        vec![us, Old, Reference, us, us],
+        vec![Old, Reference, us, Reference, us],
+    ]
+}
+
+fn play_all_roles(us: Kind) {
+    each(&roles(us), |kinds| play(&start(kinds, |_, _| String::new()), Suite::Short));
+}
+
+#[test]
+fn references_in_every_role() {
+    play_all_roles(Reference);
+}
+
+#[test]
+fn ours_in_every_role() {
+    play_all_roles(Ours(2));
+}
+
+/// The sizes of the pools of two servers; where they differ, a `nats-server` itself does not keep the order of interest
+/// and messages.
+const POOLS: &[(i32, i32)] = &[(1, 1), (3, 3), (5, 5), (-1, -1), (1, 3), (3, 1), (5, 3), (3, 5), (-1, 3), (3, -1)];
+
+fn play_all_pools(us: Kind) {
+    each(POOLS, |&(ours, theirs)| {
+        for kinds in [[us, Reference], [Reference, us]] {
+            let size = |kind| if kind == us { ours } else { theirs };
+            let cluster = start(&kinds, |number, kind| {
+                // References play both parts: then the first is us.
+                let kind = if us == Reference && number == 1 { Old } else { kind };
+                format!("pool_size: {}", size(kind))
+            });
+            play(&cluster, if ours == theirs { Suite::Short } else { Suite::UnequalPools });
+        }
+    });
+}
+
+#[test]
+fn references_with_every_pool() {
+    play_all_pools(Reference);
+}
+
+#[test]
+fn ours_with_every_pool() {
+    play_all_pools(Ours(2));
+}
+
+const MODES: [&str; 6] = ["off", "accept", "s2_fast", "s2_better", "s2_best", "s2_auto"];
+
+/// What a server with this mode sends to one with that mode.
+fn agreed(own: &str, remote: &str) -> &'static str {
+    match (own, remote) {
+        ("off", _) | (_, "off") | ("accept", "accept") => "off",
+        ("accept", "s2_auto") => "s2_fast",
+        ("accept", mode) | (mode, _) => MODES.into_iter().find(|known| *known == mode).unwrap_or("?"),
+    }
+}
+
+/// Each mode against itself, against the usual one, and some against each other; a reference says what it does, and that
+/// is what was agreed.
+fn play_all_modes(us: Kind) {
+    let pairs: Vec<(&str, &str)> = MODES
+        .into_iter()
+        .flat_map(|mode| [(mode, mode), (mode, "accept"), ("accept", mode)])
+        .chain([("s2_fast", "s2_best"), ("s2_auto", "s2_better"), ("off", "s2_fast"), ("s2_best", "off")])
+        .collect();
+    each(&pairs, |&(ours, theirs)| {
+        let kinds = [us, Reference];
+        let cluster = start(&kinds, |number, _| format!("compression: {}", [ours, theirs][number]));
+        if let Err(error) = says_what_it_sends(&cluster, agreed(theirs, ours)) {
+            panic!("{ours} and {theirs}: {error:#}");
+        }
+        play(&cluster, Suite::Short);
+    });
+}
+
+fn says_what_it_sends(cluster: &Cluster, wanted: &str) -> Result<()> {
+    let mut said = Vec::new();
+    let agrees = |mode: &str| mode == wanted || wanted == "s2_auto" && mode.starts_with("s2_");
+    poll_until(DEADLINE, || {
+        let routes = cluster.members[1].routes().unwrap_or_default();
+        said = routes.iter().map(|route| route["compression"].as_str().unwrap_or_default().to_owned()).collect();
+        (!said.is_empty() && said.iter().all(|mode| agrees(mode))).then_some(())
+    })
+    .with_context(|| format!("the reference says that it sends {said:?}, not {wanted}"))?;
+    ensure!(cluster.members[1].kind == Reference, "only the reference is asked");
+    Ok(())
+}
+
+#[test]
+fn references_with_every_compression() {
+    play_all_modes(Reference);
+}
+
+#[test]
+fn ours_with_every_compression() {
+    play_all_modes(Ours(2));
+}
