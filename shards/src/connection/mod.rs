@@ -119,6 +119,17 @@ pub struct Blocked {
     pub progress: bool,
 }
 
+/// A connection that is slower than its deadline, and alive.
+#[derive(Clone, Copy, Debug)]
+pub struct Slow {
+    /// When the write began whose deadline went by first (ms).
+    pub since: u64,
+    /// Pieces that waited when it went by last.
+    pub chunks: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Connection {
@@ -154,6 +165,8 @@ pub struct Connection {
     pub closing: Option<Closing>,
     /// The socket did not take all.
     pub blocked: Option<Blocked>,
+    /// It let a deadline go by, and was kept because it took something.
+    pub slow: Option<Box<Slow>>,
     /// When it came (µs).
     pub opened: u64,
     /// When a message was last written to it (ms).
@@ -237,6 +250,7 @@ impl Connection {
             pause: None,
             closing: None,
             blocked: None,
+            slow: None,
             opened: now,
             last_served: 0,
             last_active: now / 1000,

@@ -6,6 +6,7 @@
 //! read, so the pressure goes on to its sender.
 
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use super::Core;
 use super::mail::{Control, Origin};
@@ -179,7 +180,18 @@ impl Core {
             return;
         }
         match connection.write(&self.arena, &mut self.pool, write) {
-            Ok((_, Flushed::Done)) => connection.blocked = None,
+            Ok((_, Flushed::Done)) => {
+                connection.blocked = None;
+                if let Some(slow) = connection.slow.take() {
+                    log::info!(
+                        "{} - Slow Consumer Recovered: Flush took {:.3}s with {} chunks of {} total bytes.",
+                        connection.label(),
+                        Duration::from_millis(now.saturating_sub(slow.since)).as_secs_f64(),
+                        slow.chunks,
+                        slow.bytes
+                    );
+                }
+            }
             Ok((written, Flushed::Blocked)) => {
                 connection.out.keep(&self.arena, &mut self.pool);
                 let pending = connection.out.pending();

@@ -9,7 +9,7 @@ use super::trace::{GoDuration, Quoted};
 use super::{Core, mark_dirty};
 use crate::auth::{self, Decision};
 use crate::config::BUILT_WITH;
-use crate::connection::{Blocked, CloseReason, Closing, Connection, Key, Pause};
+use crate::connection::{Blocked, CloseReason, Closing, Connection, Key, Pause, Slow};
 use crate::protocol::connect::ConnectOptions;
 use crate::protocol::frame;
 use crate::protocol::info::Info;
@@ -314,13 +314,16 @@ impl Core {
         }
         // Who has not logged in yet is no consumer.
         if connection.flags.admitted {
+            let (chunks, bytes) = (connection.out.chunks(), blocked.batch);
+            let known = connection.slow.take();
             log::info!(
-                "{} - Slow Consumer Detected: WriteDeadline of {} exceeded with {} chunks of {} total bytes.",
+                "{} - Slow Consumer {}: WriteDeadline of {} exceeded with {chunks} chunks of {bytes} total bytes.",
                 connection.label(),
+                if known.is_some() { "State" } else { "Detected" },
                 GoDuration(deadline),
-                connection.out.chunks(),
-                blocked.batch
             );
+            let since = known.map_or(blocked.since, |known| known.since);
+            connection.slow = keep.then(|| Box::new(Slow { since, chunks, bytes }));
             self.counters.slow_consumers += 1;
         }
         if keep {
