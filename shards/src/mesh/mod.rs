@@ -14,6 +14,8 @@ mod numbers;
 mod own;
 mod registration;
 mod remotes;
+#[cfg(test)]
+mod tests;
 mod urls;
 
 use std::collections::BTreeMap;
@@ -259,6 +261,12 @@ impl Mesh {
         };
         mesh.instance = mesh.random_name();
         mesh
+    }
+
+    /// As if this were another kind of server.
+    #[cfg(test)]
+    fn offer_no_lanes(&mut self) {
+        self.lanes = 0;
     }
 
     /// Sets out to all configured routes.

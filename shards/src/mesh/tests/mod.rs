@@ -1,0 +1,120 @@
+//! Several meshes in a little network that delays things: they find each other, whoever dials, starts or dies when.
+
+mod net;
+
+use net::{Net, Plan};
+
+/// Seeds that each scenario is played with.
+const SEEDS: u64 = 40;
+
+/// Starts all servers within so many milliseconds, in random order.
+fn started(seed: u64, plans: Vec<Plan>, within: u64) -> Net {
+    let count = plans.len();
+    let mut net = Net::new(seed, plans);
+    for server in 0..count {
+        let after = net.rng.u64(0..=within);
+        net.start(server, after);
+    }
+    net
+}
+
+#[test]
+fn two_of_our_kind() {
+    for seed in 0..SEEDS {
+        for shards in [(1, 1), (2, 2), (4, 3), (1, 8)] {
+            let mut net = started(seed, vec![Plan::new(shards.0, &[]), Plan::new(shards.1, &[0])], 3000);
+            net.run(10_000);
+            net.check_full_mesh();
+        }
+    }
+}
+
+#[test]
+fn two_that_dial_each_other() {
+    for seed in 0..SEEDS * 10 {
+        let mut net = started(seed, vec![Plan::new(3, &[1, 0]), Plan::new(3, &[0, 1])], 10);
+        net.run(4000);
+        net.check_full_mesh();
+    }
+}
+
+#[test]
+fn others_pools() {
+    for seed in 0..SEEDS {
+        for (one, other) in [(3, 3), (1, 3), (5, 2), (0, 3), (0, 0)] {
+            let mut net = started(seed, vec![Plan::go(one, &[]), Plan::go(other, &[0])], 3000);
+            net.run(10_000);
+            net.check_full_mesh();
+            let mut net = started(seed, vec![Plan::new(2, &[]), Plan::go(other, &[0])], 3000);
+            net.run(10_000);
+            net.check_full_mesh();
+            let mut net = started(seed, vec![Plan::new(2, &[1]), Plan::go(other, &[0])], 20);
+            net.run(60_000);
+            net.check_full_mesh();
+        }
+    }
+}
+
+#[test]
+fn a_chain_becomes_a_mesh_by_gossip() {
+    for seed in 0..SEEDS {
+        for kind in [Plan::new(2, &[]), Plan::go(3, &[]), Plan::go(0, &[])] {
+            let plan = |routes: &[usize]| Plan { cluster: Plan::new(1, routes).cluster, ..kind.clone() };
+            let pool_size = kind.cluster.pool_size;
+            let mut plans = vec![plan(&[]), plan(&[0]), plan(&[1]), plan(&[0])];
+            for plan in &mut plans {
+                plan.cluster.pool_size = pool_size;
+            }
+            let mut net = started(seed, plans, 5000);
+            net.run(30_000);
+            net.check_full_mesh();
+        }
+    }
+}
+
+#[test]
+fn a_mixed_cluster() {
+    for seed in 0..SEEDS {
+        let plans =
+            vec![Plan::new(2, &[1]), Plan::go(3, &[0]), Plan::go(0, &[0, 1]), Plan::new(4, &[0]), Plan::go(3, &[1])];
+        let mut net = started(seed, plans, 5000);
+        net.run(60_000);
+        net.check_full_mesh();
+    }
+}
+
+#[test]
+fn forty_at_once() {
+    for seed in 0..2 {
+        let plans = (0..40).map(|server| Plan::new(2, if server == 0 { &[] } else { &[0] })).collect();
+        let mut net = started(seed, plans, 500);
+        net.run(30_000);
+        net.check_full_mesh();
+    }
+}
+
+#[test]
+fn a_server_returns_with_a_new_id() {
+    for seed in 0..SEEDS {
+        for kind in [Plan::new(2, &[]), Plan::go(3, &[])] {
+            let plan = |routes: &[usize]| {
+                let mut plan = kind.clone();
+                plan.cluster.routes = Plan::new(1, routes).cluster.routes;
+                plan
+            };
+            let mut net = started(seed, vec![plan(&[]), plan(&[0]), plan(&[0])], 1000);
+            net.run(20_000);
+            net.check_full_mesh();
+            net.stop(0, 0);
+            net.run(5000);
+            net.check_full_mesh();
+            net.start(0, 0);
+            net.run(20_000);
+            net.check_full_mesh();
+            net.stop(1, 0);
+            net.start(1, 3);
+            net.run(20_000);
+            net.check_full_mesh();
+        }
+    }
+}
