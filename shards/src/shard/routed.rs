@@ -66,6 +66,9 @@ impl Redirected {
 impl Core {
     /// Sends a client's message to a peer; true if there is a way.
     pub(super) fn forward(&mut self, peer: u16, message: &Message<'_>, origin: Origin, queues: &[Arc<[u8]>]) -> bool {
+        if !self.may_forward(message.subject) {
+            return false;
+        }
         match self.peers.path(peer) {
             Some(Path::Own(key)) => self.write_routed(key, message, origin, queues),
             Some(Path::Via(shard)) => {
@@ -74,6 +77,13 @@ impl Core {
             }
             None => false,
         }
+    }
+
+    /// May messages on this subject go to peers?
+    #[inline]
+    fn may_forward(&self, subject: &[u8]) -> bool {
+        let permissions = self.config.cluster.as_ref().and_then(|cluster| cluster.permissions.as_ref());
+        permissions.is_none_or(|permissions| permissions.forwards(subject))
     }
 
     /// Writes a message to a route of this shard.
@@ -133,6 +143,9 @@ impl Core {
         sent: Traffic,
         origin: Origin,
     ) {
+        if !self.may_forward(pieces.subject) {
+            return;
+        }
         let mut routed = pieces.clone();
         if !to_routes {
             self.rehead(&mut routed, Some(pieces.account.name()));

@@ -12,9 +12,9 @@ mod info;
 mod interest;
 mod message;
 mod name;
-mod permissions;
 #[cfg(test)]
 mod oracle;
+mod permissions;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
