@@ -1,4 +1,4 @@
-//! The driver of one shard: sockets, the poll, the clock. The only file that knows mio.
+//! The driver of one shard: sockets, the poll, the clock. What it drives knows none of them.
 //!
 //! A turn: take what the poll, the inbox and the timers have; let the core act; send its parcels; only then write sockets. One read of each
 //! readable socket in a turn keeps a firehose from starving the others; what may have more is remembered, because mio's events are edges.
@@ -16,6 +16,7 @@ use crate::interest::ring;
 use crate::lane::gauge::Gauges;
 use crate::lane::ids::ConnectionIds;
 use crate::lane::{Endpoint, Outgoing};
+use crate::mesh::RouteStart;
 use crate::shard::mail::{Control, Mail};
 use crate::shard::{Filled, Shard};
 use crate::sockets::{self, Acceptor, Bell};
@@ -46,6 +47,8 @@ pub(crate) enum Freight {
     Mail(Mail),
     /// A connection that was accepted for this shard. Dropped on the way, it closes itself.
     Connection(Arrival),
+    /// A route for this shard. Dropped on the way, it closes itself, too.
+    Route(RouteArrival),
 }
 
 /// A connection on its way to its shard, counted there already.
@@ -57,9 +60,20 @@ pub(crate) struct Arrival {
     refused: bool,
 }
 
+/// A route on its way to its shard.
+#[derive(Debug)]
+pub(crate) struct RouteArrival {
+    /// Its socket.
+    pub stream: TcpStream,
+    /// What the shard must know of it.
+    pub start: Box<RouteStart>,
+}
+
 struct Socket {
     stream: TcpStream,
     key: Key,
+    /// Counted among the clients of the shard.
+    client: bool,
     /// The far end closed; read on until the end is there.
     ending: bool,
     /// In the list of those to be served.
@@ -271,6 +285,10 @@ impl Driver {
                     }
                 }
                 Freight::Connection(arrival) => self.open(arrival),
+                Freight::Route(RouteArrival { stream, start }) => {
+                    let key = self.shard.open_route(*start);
+                    self.add_socket(key, stream, false);
+                }
             }
             if incoming.bytes > 0 {
                 self.endpoint.settle(incoming.from, incoming.bytes);
@@ -387,20 +405,24 @@ impl Driver {
     }
 
     fn open(&mut self, arrival: Arrival) {
-        let Arrival { mut stream, peer, cid, refused } = arrival;
+        let Arrival { stream, peer, cid, refused } = arrival;
         sockets::do_not_delay(&stream);
         let key = self.shard.open(cid, peer, refused);
+        self.add_socket(key, stream, true);
+    }
+
+    fn add_socket(&mut self, key: Key, mut stream: TcpStream, client: bool) {
         let index = key.index as usize;
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut stream, Token(index), both) {
-            log::error!("{peer} - cid:{cid} - cannot be polled: {error}");
+            log::error!("shard {} cannot poll a connection: {error}", self.endpoint.shard());
             self.shard.broken(key, CloseReason::ReadError);
         }
         if self.sockets.len() <= index {
             self.sockets.resize_with(index + 1, || None);
         }
         if let Some(place) = self.sockets.get_mut(index) {
-            *place = Some(Socket { stream, key, ending: false, queued: false });
+            *place = Some(Socket { stream, key, client, ending: false, queued: false });
         }
     }
 
@@ -410,7 +432,9 @@ impl Driver {
             && let Some(socket) = place.take()
         {
             sockets::close(socket.stream);
-            self.shared.gauges.remove(self.endpoint.shard());
+            if socket.client {
+                self.shared.gauges.remove(self.endpoint.shard());
+            }
             self.shard.remove(key);
         }
         if let Some(acceptor) = &mut self.acceptor {

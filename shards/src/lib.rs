@@ -1,7 +1,7 @@
 //! The engine of pinmesh: everything that moves a message, and nothing an operator touches.
 //!
 //! No HTTP, no files, no command line. Dependencies point one way:
-//! `driver → shard → connection → interest → protocol → subject`; only `driver` knows sockets, only `lane` has atomics.
+//! `driver → shard → connection → interest → protocol → subject`; only `driver` and `service` know sockets, only `lane` has atomics.
 
 #![forbid(unsafe_code)]
 

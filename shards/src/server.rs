@@ -17,6 +17,7 @@ use crate::interest::Directory;
 use crate::lane::gauge::Gauges;
 use crate::lane::ids::ConnectionIds;
 use crate::lane::mesh;
+use crate::mesh::MeshStatus;
 use crate::service::{Desk, Order, Service};
 use crate::shard::Shard;
 use crate::snapshot::{Query, Snapshot};
@@ -103,8 +104,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one thread per shard and begins to accept: clients with `listener`, and with `_routes` the other servers of a cluster.
-    pub fn start(config: Config, listener: Listener, _routes: Option<Listener>) -> Result<Server, StartError> {
+    /// Starts one thread per shard and begins to accept: clients with `listener`, and with `routes` the other servers of a cluster.
+    pub fn start(config: Config, listener: Listener, routes: Option<Listener>) -> Result<Server, StartError> {
         let count = config.shards.count.clamp(1, MAX_SHARDS);
         let failed = |shard| move |source| StartError::Shard { shard, source };
         let mut polls = Vec::with_capacity(count);
@@ -146,7 +147,11 @@ impl Server {
             server.spawn(format!("shard-{number}"), work).map_err(failed(number))?;
         }
         if let Some(endpoint) = service {
-            let service = Service::new(endpoint, service_poll, desk, orders);
+            let mut service = Service::new(endpoint, service_poll, Arc::clone(&shared), desk.clone(), orders);
+            if let Some(routes) = routes.filter(|_| config.cluster.is_some()) {
+                let with_routes = service.with_routes(Arc::clone(&config), random.u64(..), desk, routes.socket);
+                service = with_routes.map_err(failed(count))?;
+            }
             server.spawn("service".to_owned(), move || run_service(service)).map_err(failed(count))?;
         }
         Ok(server)
@@ -198,6 +203,13 @@ impl Observer {
         }
         snapshots.sort_by_key(|snapshot| snapshot.shard);
         Ok(snapshots)
+    }
+
+    /// How the cluster looks. Without a cluster nobody answers.
+    pub fn ask_mesh(&self, patience: Duration) -> Result<MeshStatus, Unanswered> {
+        let (answer, received) = bounded(1);
+        self.desk.leave(Order::AskMesh(answer)).map_err(|_| Unanswered)?;
+        received.recv_timeout(patience).map_err(|_| Unanswered)
     }
 
     /// Number of shards.

@@ -3,18 +3,26 @@
 //! It has an end of the lanes like a shard, so answers come back on the same paths as everything else; and a poll of its own, which it
 //! sleeps in. What comes from other threads (orders of the program, answers of threads that may take their time) comes to its [`Desk`].
 
+mod dial;
+mod routes;
 mod verify;
 
 use std::io::{self, ErrorKind};
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::{Events, Poll};
 
+use self::dial::Dialed;
+use self::routes::Routes;
 use self::verify::{Job, Verifiers};
+use crate::config::Config;
 use crate::connection::Key;
-use crate::driver::Freight;
+use crate::driver::{Freight, Shared};
 use crate::lane::{Endpoint, Outgoing, Wake};
+use crate::mesh::MeshStatus;
 use crate::shard::Survey;
 use crate::shard::mail::{Control, Mail};
 use crate::snapshot::{Query, Snapshot};
@@ -28,8 +36,17 @@ const EVENTS: usize = 256;
 pub(crate) enum Order {
     /// Pass a question on to every shard.
     Ask(Arc<Query>, Sender<Snapshot>),
+    /// Tell how the cluster looks; without one there is no answer.
+    AskMesh(Sender<MeshStatus>),
     /// Close everything and end.
     ShutDown,
+    /// What came of dialling.
+    Dialed {
+        /// Number of the attempt.
+        attempt: u64,
+        /// A connection, or why not.
+        result: Dialed,
+    },
     /// A password was compared with a hash.
     Verified {
         /// Shard of the connection that waits.
@@ -67,64 +84,130 @@ impl Desk {
     }
 }
 
+/// The service thread's end of the lanes.
+type Lanes = Endpoint<Freight, Bell>;
+
 /// See the module.
 pub(crate) struct Service {
-    endpoint: Endpoint<Freight, Bell>,
+    lanes: Lanes,
     poll: Poll,
+    shared: Arc<Shared>,
     orders: Receiver<Order>,
     verifiers: Verifiers,
+    routes: Option<Routes>,
 }
 
 impl Service {
-    pub fn new(endpoint: Endpoint<Freight, Bell>, poll: Poll, desk: Desk, orders: Receiver<Order>) -> Self {
-        Service { endpoint, poll, orders, verifiers: Verifiers::new(desk) }
+    /// `desk` is its own.
+    pub fn new(lanes: Lanes, poll: Poll, shared: Arc<Shared>, desk: Desk, orders: Receiver<Order>) -> Self {
+        Service { lanes, poll, shared, orders, verifiers: Verifiers::new(desk), routes: None }
+    }
+
+    /// Has it host a cluster's mesh, which others reach with this listener.
+    pub fn with_routes(
+        mut self,
+        config: Arc<Config>,
+        seed: u64,
+        desk: Desk,
+        listener: TcpListener,
+    ) -> io::Result<Self> {
+        let registry = self.poll.registry().try_clone()?;
+        self.routes = Some(Routes::new(config, seed, listener, registry, Arc::clone(&self.shared), desk)?);
+        Ok(self)
     }
 
     /// Works until the order to shut down came.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        let now = self.now();
+        if let Some(routes) = &mut self.routes {
+            routes.start(now, &mut self.lanes);
+        }
         loop {
             self.wait(&mut events)?;
+            let now = self.now();
+            if let Some(routes) = &mut self.routes {
+                routes.begin_turn(now, &events);
+            }
+            events.clear();
             while let Ok(order) = self.orders.try_recv() {
-                match order {
-                    Order::Ask(query, answers) => self.ask(&query, &answers),
-                    Order::Verified { shard, connection, credential } => {
-                        self.send(shard, Control::Verified { connection, credential });
-                    }
-                    Order::ShutDown => {
-                        self.shut_down();
-                        return Ok(());
-                    }
+                if let Order::ShutDown = order {
+                    self.shut_down();
+                    return Ok(());
                 }
+                self.obey(order);
             }
             self.receive();
+            if let Some(routes) = &mut self.routes {
+                routes.turn(&mut self.lanes);
+            }
         }
     }
 
-    /// Sleeps until somebody rings.
+    fn now(&self) -> u64 {
+        self.shared.start.elapsed().as_millis() as u64
+    }
+
+    /// Waits for something to do; not at all if there is something already.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        if !self.endpoint.prepare_sleep() {
-            return Ok(());
+        let busy = self.routes.as_ref().is_some_and(Routes::is_busy);
+        if busy || !self.lanes.prepare_sleep() {
+            return self.poll_once(events, Some(Duration::ZERO));
         }
-        let result = self.poll.poll(events, None);
-        self.endpoint.awake();
-        match result {
+        let next = self.routes.as_ref().and_then(Routes::next_timer);
+        // One more, because the poll's milliseconds and ours begin at different moments.
+        let timeout = next.map(|at| Duration::from_millis(at.saturating_sub(self.now()).saturating_add(1)));
+        let result = self.poll_once(events, timeout);
+        self.lanes.awake();
+        result
+    }
+
+    fn poll_once(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             result => result,
         }
     }
 
-    /// What shards have sent.
-    fn receive(&mut self) {
-        for _ in 0..=self.endpoint.backlog() {
-            let Some(incoming) = self.endpoint.receive() else { return };
-            if let Freight::Mail(Mail::Control(Control::Verify { connection, verification })) = incoming.payload
-                && let Err(Job { shard, connection, .. }) =
-                    self.verifiers.verify(Job { shard: incoming.from, connection, verification })
-            {
-                // More than can wait: refused like a wrong one.
-                self.send(shard, Control::Verified { connection, credential: None });
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Ask(query, answers) => self.ask(&query, &answers),
+            Order::AskMesh(answer) => {
+                if let Some(routes) = &self.routes {
+                    // Nobody may wait for it any more.
+                    let _ = answer.send(routes.status());
+                }
             }
+            Order::Dialed { attempt, result } => {
+                if let Some(routes) = &mut self.routes {
+                    routes.dialed(attempt, result, &mut self.lanes);
+                }
+            }
+            Order::Verified { shard, connection, credential } => {
+                self.send(shard, Control::Verified { connection, credential });
+            }
+            Order::ShutDown => {}
+        }
+    }
+
+    /// What shards have sent. What comes in behind is for the next turn.
+    fn receive(&mut self) {
+        for _ in 0..=self.lanes.backlog() {
+            let Some(incoming) = self.lanes.receive() else { return };
+            self.lanes.settle(incoming.from, incoming.bytes);
+            let Freight::Mail(Mail::Control(control)) = incoming.payload else { continue };
+            if let Control::Verify { connection, verification } = control {
+                self.verify(Job { shard: incoming.from, connection, verification });
+            } else if let Some(routes) = &mut self.routes {
+                routes.report(incoming.from, control, &mut self.lanes);
+            }
+        }
+    }
+
+    fn verify(&mut self, job: Job) {
+        if let Err(Job { shard, connection, .. }) = self.verifiers.verify(job) {
+            // More than can wait: refused like a wrong one.
+            self.send(shard, Control::Verified { connection, credential: None });
         }
     }
 
@@ -136,6 +219,9 @@ impl Service {
     }
 
     fn shut_down(&mut self) {
+        if let Some(routes) = &mut self.routes {
+            routes.shut_down(&mut self.lanes);
+        }
         for shard in 0..self.shards() {
             self.send(shard, Control::Shutdown);
         }
@@ -143,11 +229,11 @@ impl Service {
 
     /// How many shards there are; the service thread's own end of the lanes is the last.
     fn shards(&self) -> usize {
-        self.endpoint.shards() - 1
+        self.lanes.shards() - 1
     }
 
     fn send(&mut self, target: usize, control: Control) {
         let payload = Freight::Mail(Mail::Control(control));
-        self.endpoint.send_turn(&mut vec![Outgoing { target, bytes: 0, payload }]);
+        self.lanes.send_turn(&mut vec![Outgoing { target, bytes: 0, payload }]);
     }
 }

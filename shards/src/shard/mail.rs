@@ -338,7 +338,7 @@ impl Deliveries {
     }
 }
 
-/// Small matters between shards; none of them needs credit.
+/// Small matters between shards; none of them needs credit but the one that a peer may send without end.
 #[derive(Debug)]
 pub enum Control {
     /// A connection that the publisher feeds is behind.
@@ -446,6 +446,16 @@ pub enum Control {
         /// The route.
         rid: u64,
     },
+}
+
+impl Control {
+    /// Bytes that it keeps alive, if it needs credit.
+    pub fn weight(&self) -> u64 {
+        match self {
+            Control::RouteInfo { json, .. } => json.len() as u64,
+            _ => 0,
+        }
+    }
 }
 
 /// What leaves a shard's core at the end of a turn.

@@ -128,7 +128,7 @@ impl Outbox {
             }
         }
         for (target, control) in self.controls.drain(..) {
-            send(usize::from(target), 0, Mail::Control(control));
+            send(usize::from(target), control.weight(), Mail::Control(control));
         }
     }
 

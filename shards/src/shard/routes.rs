@@ -166,6 +166,9 @@ impl Core {
                 let Some(connection) = self.connection(key) else { return };
                 let info = Control::RouteInfo { rid: connection.cid, json: json.into() };
                 self.report(info);
+                if let Some(pressure) = self.outbox.pressure(self.config.shards.count as u16) {
+                    self.pause(key, pressure.into());
+                }
             }
             RouteOp::Err { text } => {
                 let text = String::from_utf8_lossy(text);

@@ -183,6 +183,7 @@ impl Net {
     /// What the service thread does.
     fn serve(&mut self) {
         while let Some(incoming) = self.service.receive() {
+            self.service.settle(incoming.from, incoming.bytes);
             if let Mail::Control(Control::Verify { connection, verification }) = incoming.payload {
                 let credential = verification.run().then_some(verification.credential);
                 let payload = Mail::Control(Control::Verified { connection, credential });

@@ -7,6 +7,7 @@
 //! * [`large`]: large operations, stripped headers, memory of idle connections;
 //! * [`surveys`]: what monitoring is told;
 //! * [`cluster`]: what clients are told of the cluster;
+//! * [`route_info`]: INFOs of other servers;
 //! * [`routes`]: what other servers are told and tell;
 //! * [`alarms`]: pings, stale connections, authentication.
 
@@ -17,6 +18,7 @@ mod histories;
 mod large;
 mod pressure;
 mod requests;
+mod route_info;
 mod routes;
 mod surveys;
 
