@@ -26,6 +26,7 @@ on_every_line_up!(
     advertised_addresses,
     retries_of_implicit_routes,
     lame_duck,
+    permissions,
 );
 
 /// The inner part of the block `cluster`.
@@ -349,4 +350,66 @@ fn lame_duck(kinds: &[Kind], cluster: &mut Cluster) -> Result<()> {
     let remotes = stays.remotes()?;
     ensure!(remotes.contains(&goes.id()?), "the route to the lame duck is gone: {remotes:?}");
     Ok(())
+}
+
+/// What a server lets in and out: interest that it does not tell others of, and interest of others that it does not
+/// hear. It costs nobody a connection.
+fn permissions(kinds: &[Kind], cluster: &mut Cluster) -> Result<()> {
+    const PERMISSIONS: &str = r#"permissions {
+        import: { allow: ["in.>", "_FENCE.>", "_INBOX.>"], deny: "in.secret" }
+        export: { allow: ["out.>", "_FENCE.>", "_INBOX.>"], deny: "out.secret" }
+    }"#;
+    let seats = Seat::several(3);
+    cluster.members.push(Member::start(kinds[0], seats[0], &named(""), ""));
+    let guarded = named(&format!("{}\n{PERMISSIONS}", routes(&seats[..1])));
+    cluster.members.push(Member::start(kinds[1], seats[1], &guarded, ""));
+    cluster.members.push(Member::start(kinds[2], seats[2], &named(&routes(&seats[..1])), ""));
+    cluster.wait_for_mesh()?;
+    let mut clients = cluster.clients()?;
+    let subjects = ["in.x", "in.secret", "out.x", "out.secret", "other"];
+    for from in 0..clients.len() {
+        for to in (0..clients.len()).filter(|&to| to != from) {
+            let mut listener = cluster.client(to)?;
+            for subject in subjects {
+                listener.subscribe(subject, "", subject)?;
+            }
+            cluster.settle([&mut listener])?;
+            let asking = &mut clients[from];
+            asking.subscribe("_INBOX.permissions.>", "", "inbox")?;
+            for subject in subjects {
+                asking.publish(subject, &format!("_INBOX.permissions.{subject}"), b"?");
+            }
+            let refused: Vec<String> = asking.flush()?.into_iter().map(|refusal| refusal.subject).collect();
+            asking.unsubscribe("inbox")?;
+            let let_in = |subject: &str| to != 1 || subject == "in.x";
+            let let_out = |subject: &str| from != 1 || subject == "out.x";
+            let (passed, stopped): (Vec<&str>, Vec<&str>) =
+                subjects.iter().partition(|subject| let_in(subject) && let_out(subject));
+            let stopped: Vec<String> = stopped.iter().map(|subject| format!("_INBOX.permissions.{subject}")).collect();
+            ensure!(refused == stopped, "from {from} to {to} these were refused: {refused:?}");
+            for subject in passed {
+                let message = listener.message()?;
+                ensure!(message.subject == subject, "from {from} to {to} came {message:?} in place of {subject}");
+            }
+            drop(listener);
+            // Its interest goes, so that the next one is alone.
+            for subject in subjects {
+                gone(asking, subject)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until nobody listens any more.
+fn gone(asking: &mut Client, subject: &str) -> Result<()> {
+    let mut refused = || -> Result<bool> {
+        asking.subscribe("_INBOX.gone", "", "gone")?;
+        asking.publish(subject, "_INBOX.gone", b"?");
+        let refused = asking.flush()?.iter().any(|answer| answer.sid == "gone");
+        asking.unsubscribe("gone")?;
+        Ok(refused)
+    };
+    poll_until(DEADLINE, || refused().unwrap_or(false).then_some(()))
+        .with_context(|| format!("somebody listens on {subject}"))
 }

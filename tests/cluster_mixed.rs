@@ -3,12 +3,14 @@
 //!
 //! Each body gets the kind of server that plays us, so that it can be played by references alone.
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use pinmesh_harness::Kind::{self, Old, Ours, Reference};
+use pinmesh_harness::cluster::{CLUSTER_NAME, line_up, routes};
 use pinmesh_harness::suite::{Suite, play};
-use pinmesh_harness::{Cluster, DEADLINE, poll_until};
+use pinmesh_harness::{Client, Cluster, DEADLINE, Member, Seat, poll_until};
 
 /// How many clusters play at the same time.
 const AT_ONCE: usize = 3;
@@ -146,4 +148,63 @@ fn references_with_every_compression() {
 #[test]
 fn ours_with_every_compression() {
     play_all_modes(Ours(2));
+}
+
+/// Other servers have accounts of their own, with routes of their own or without: those pass messages among themselves,
+/// and we neither mind nor disturb.
+fn play_with_accounts(us: Kind) {
+    const ACCOUNTS: &str = "accounts { A { users: [{ user: a, password: a }] } }\n\
+                            authorization { users: [{ user: g, password: g }] }";
+    let plain = r#"{"verbose":false,"headers":true,"no_responders":true,"user":"g","pass":"g"}"#;
+    let of_account = r#"{"verbose":false,"headers":true,"no_responders":true,"user":"a","pass":"a"}"#;
+    let line_ups = [[Reference, us, Reference], [us, Reference, Reference], [Reference, Reference, us]];
+    let cases: Vec<([Kind; 3], &str)> =
+        line_ups.into_iter().flat_map(|kinds| [(kinds, ""), (kinds, "accounts: [A]")]).collect();
+    each(&cases, |&(kinds, pinned)| {
+        let seats = Seat::several(3);
+        let members = (0..3).map(|number| {
+            let ours = kinds[number] == us;
+            let seed = routes(&seats[..number.min(1)]);
+            let pinned = if ours { "" } else { pinned };
+            let accounts = if ours { "authorization { users: [{ user: g, password: g }] }" } else { ACCOUNTS };
+            Member::start(kinds[number], seats[number], &format!("name: {CLUSTER_NAME}\n{seed}\n{pinned}"), accounts)
+        });
+        let members: Vec<Member> = members.collect();
+        let outcome = (|| -> Result<()> {
+            let mut of_all = members.iter().map(|member| member.client_with(plain)).collect::<Result<Vec<_>>>()?;
+            let others = members.iter().filter(|member| member.kind != us);
+            let mut of_others = others.map(|member| member.client_with(of_account)).collect::<Result<Vec<_>>>()?;
+            everybody_hears(&mut of_all).context("in the account that all have")?;
+            everybody_hears(&mut of_others).context("in the account that others have")?;
+            everybody_hears(&mut of_all).context("in the account that all have, again")
+        })();
+        outcome.unwrap_or_else(|error| panic!("{} {pinned}: {error:#}", line_up(kinds)));
+    });
+}
+
+/// Publishes on each until all have heard each other.
+fn everybody_hears(clients: &mut [Client]) -> Result<()> {
+    let mut heard = vec![BTreeSet::new(); clients.len()];
+    for client in clients.iter_mut() {
+        client.subscribe("account.*", "", "account")?;
+        client.flush()?;
+    }
+    let complete = poll_until(DEADLINE, || {
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.publish(&format!("account.{index}"), "", b"");
+            heard[index].extend(client.flush().ok()?.into_iter().map(|message| message.subject));
+        }
+        heard.iter().all(|heard| heard.len() == clients.len()).then_some(())
+    });
+    complete.with_context(|| format!("they hear {heard:?}"))
+}
+
+#[test]
+fn references_with_accounts() {
+    play_with_accounts(Old);
+}
+
+#[test]
+fn ours_among_accounts() {
+    play_with_accounts(Ours(2));
 }
