@@ -1,14 +1,15 @@
 //! The first words: who may speak at all, whether it is the same cluster, and how a connection ends that is not wanted.
 
 use super::dialing::{Errand, Occasion, Purpose};
-use super::handshake::{Handshake, Stage, Word};
+use super::handshake::{Gibberish, Handshake, Stage, Word};
 use super::name::Match;
 use super::{Effect, Mesh};
 use crate::auth::{self, Decision};
 use crate::config::Auth;
-use crate::connection::CloseReason;
+use crate::connection::{CloseReason, Codec};
 use crate::protocol::connect::ConnectOptions;
 use crate::protocol::route::{RouteConnect, RouteInfo, RouteParseError};
+use crate::protocol::s2;
 use crate::shard::mail::Control;
 
 /// Connections that did not become routes before a server is forgotten that was learned by gossip.
@@ -65,17 +66,20 @@ impl Mesh {
         }
     }
 
-    fn misunderstood(&mut self, now: u64, rid: u64, error: &RouteParseError) {
+    fn misunderstood(&mut self, now: u64, rid: u64, error: &Gibberish) {
         let Some(handshake) = self.handshakes.get(&rid) else { return };
         if handshake.stage == Stage::Connect && !handshake.begins_with_connect() {
             return self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
         }
         log::error!("{} - {error}", handshake.label());
-        let reason = match error {
-            RouteParseError::ControlLineExceeded => CloseReason::MaxControlLineExceeded,
-            _ => CloseReason::ProtocolViolation,
+        let (complaint, reason) = match error {
+            Gibberish::Protocol(error @ RouteParseError::ControlLineExceeded) => {
+                (error.wire_text(), CloseReason::MaxControlLineExceeded)
+            }
+            Gibberish::Protocol(error) => (error.wire_text(), CloseReason::ProtocolViolation),
+            Gibberish::Compression(_) => (None, CloseReason::ReadError),
         };
-        self.end_handshake(now, rid, error.wire_text(), reason, Then::Retry);
+        self.end_handshake(now, rid, complaint, reason, Then::Retry);
     }
 
     fn take_connect(&mut self, now: u64, rid: u64, json: &[u8]) {
@@ -168,14 +172,48 @@ impl Mesh {
         if !self.agrees_on_name(now, rid, &info, errand.is_some()) {
             return;
         }
+        if errand.is_none() && info.server_name == self.config.identity.server_name {
+            log::error!("{label} - Remote server has a duplicate name: {:?}", info.server_name);
+            return self.end_handshake(now, rid, None, CloseReason::DuplicateServerName, Then::Done);
+        }
+        if !self.agrees_on_compression(now, rid, &info) {
+            return;
+        }
         match errand {
             Some(errand) => self.meet_dialled(now, rid, &errand, &info),
-            None if info.server_name == self.config.identity.server_name => {
-                log::error!("{label} - Remote server has a duplicate name: {:?}", info.server_name);
-                self.end_handshake(now, rid, None, CloseReason::DuplicateServerName, Then::Done);
-            }
             None => self.meet_dialler(now, rid, &info),
         }
+    }
+
+    /// After an INFO. False: the connection has ended, or another INFO is to come, compressed.
+    fn agrees_on_compression(&mut self, now: u64, rid: u64, info: &RouteInfo) -> bool {
+        let Some(handshake) = self.handshakes.get_mut(&rid) else { return false };
+        if handshake.compression.is_some() {
+            return true;
+        }
+        let (label, dialled) = (handshake.label(), handshake.errand.is_some());
+        let mode = match s2::negotiate(self.compression, Some(&info.compression)) {
+            Ok(mode) => mode,
+            Err(error) => {
+                log::error!("{label} - {error}");
+                self.refuse(now, rid, &error.to_string(), CloseReason::ProtocolViolation);
+                return false;
+            }
+        };
+        handshake.compression = Some(mode);
+        let Some(level) = mode.level() else { return true };
+        let codec = Codec::new(mode, level, self.cluster.rtt_thresholds.clone());
+        // The side that dialled still says in plain text how it goes on.
+        if dialled {
+            self.send_info(rid, &self.own_answer(rid));
+        }
+        if let Some(handshake) = self.handshakes.get_mut(&rid) {
+            handshake.switch_to(codec);
+        }
+        if !dialled {
+            self.send_info(rid, &self.own_answer(rid));
+        }
+        false
     }
 
     /// After an INFO. False: the connection has ended.
@@ -229,10 +267,10 @@ impl Mesh {
         reason: CloseReason,
         then: Then,
     ) {
-        let Some(handshake) = self.handshakes.remove(&rid) else { return };
         if let Some(complaint) = complaint {
             self.send(rid, format!("-ERR '{complaint}'\r\n").into_bytes());
         }
+        let Some(handshake) = self.handshakes.remove(&rid) else { return };
         self.effects.push(Effect::Close { rid });
         self.after_handshake(now, handshake, reason, then);
     }
@@ -279,7 +317,10 @@ impl Mesh {
     }
 
     pub(super) fn send(&mut self, rid: u64, bytes: Vec<u8>) {
-        self.effects.push(Effect::Send { rid, bytes });
+        if let Some(handshake) = self.handshakes.get_mut(&rid) {
+            let bytes = handshake.encode(bytes);
+            self.effects.push(Effect::Send { rid, bytes });
+        }
     }
 
     pub(super) fn send_info(&mut self, rid: u64, info: &RouteInfo) {

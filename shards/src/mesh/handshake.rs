@@ -1,13 +1,28 @@
 //! One connection before it is a route: its bytes, cut into what a handshake is made of.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use super::RouteLabel;
 use super::dialing::Errand;
+use crate::connection::Codec;
 use crate::protocol::route::{MAX_CONTROL_LINE, RouteLimits, RouteOp, RouteParseError, RouteParser, RouteStep};
+use crate::protocol::s2::Compression;
 
 /// More than this is never kept: the longest line, and its name.
 const MOST_INPUT: usize = MAX_CONTROL_LINE + 64;
+
+/// Decompressed at a time.
+const PIECE: usize = 16 * 1024;
+
+/// Why what the other side said makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Gibberish {
+    #[error(transparent)]
+    Protocol(#[from] RouteParseError),
+    #[error("{0}")]
+    Compression(String),
+}
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +51,9 @@ pub(super) struct Handshake {
     pub stage: Stage,
     /// `server_id` and `server_name` of the other side, once they are known.
     pub remote: Option<(String, String)>,
+    /// What came of both sides' wishes, once it is known.
+    pub compression: Option<Compression>,
+    codec: Option<Box<Codec>>,
     input: Vec<u8>,
 }
 
@@ -56,19 +74,35 @@ pub(super) enum Word {
 impl Handshake {
     pub fn new(rid: u64, address: SocketAddr, opened: u64, deadline: u64, errand: Option<Errand>) -> Handshake {
         let stage = if errand.is_some() { Stage::Info } else { Stage::Connect };
-        Handshake { rid, address, opened, deadline, errand, stage, remote: None, input: Vec::new() }
+        Handshake {
+            rid,
+            address,
+            opened,
+            deadline,
+            errand,
+            stage,
+            remote: None,
+            compression: None,
+            codec: None,
+            input: Vec::new(),
+        }
     }
 
     pub fn label(&self) -> RouteLabel {
         RouteLabel { address: self.address, rid: self.rid }
     }
 
+    /// Takes bytes that were read.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.input.extend_from_slice(bytes);
+        match &mut self.codec {
+            Some(codec) => codec.feed(bytes),
+            None => self.input.extend_from_slice(bytes),
+        }
     }
 
     /// Takes the next word, if it is complete.
-    pub fn next(&mut self) -> Result<Option<Word>, RouteParseError> {
+    pub fn next(&mut self) -> Result<Option<Word>, Gibberish> {
+        self.decompress()?;
         let limits =
             RouteLimits { max_control_line: MAX_CONTROL_LINE, dedicated: false, max_payload: Some(MOST_INPUT) };
         // A new parser each time: whoever goes on behind the handshake must not miss what this one has begun.
@@ -79,13 +113,47 @@ impl Handshake {
                 Ok(Some(word))
             }
             RouteStep::Skipped { .. } | RouteStep::Incomplete { .. } => self.check_size().map(|()| None),
-            RouteStep::Error(error) => Err(error),
+            RouteStep::Error(error) => Err(error.into()),
         }
     }
 
     /// Is more kept than a handshake needs?
-    pub fn check_size(&self) -> Result<(), RouteParseError> {
-        if self.input.len() > MOST_INPUT { Err(RouteParseError::ControlLineExceeded) } else { Ok(()) }
+    pub fn check_size(&mut self) -> Result<(), Gibberish> {
+        self.decompress()?;
+        if self.input.len() > MOST_INPUT { Err(RouteParseError::ControlLineExceeded.into()) } else { Ok(()) }
+    }
+
+    /// Decompresses what was read, but not more than could be used.
+    fn decompress(&mut self) -> Result<(), Gibberish> {
+        let Some(codec) = &mut self.codec else { return Ok(()) };
+        while self.input.len() <= MOST_INPUT {
+            let length = self.input.len();
+            self.input.resize(length + PIECE, 0);
+            let room = self.input.get_mut(length..).unwrap_or_default();
+            let result = codec.read(room, &mut |_| Err(ErrorKind::WouldBlock.into()));
+            self.input.truncate(length + result.as_ref().map_or(0, |&(count, _)| count));
+            match result {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(Gibberish::Compression(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on, both sides compress.
+    pub fn switch_to(&mut self, codec: Codec) {
+        let rest = std::mem::take(&mut self.input);
+        self.codec = Some(Box::new(codec));
+        self.push(&rest);
+    }
+
+    /// Bytes as they go on the wire.
+    pub fn encode(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        match &mut self.codec {
+            Some(codec) => codec.compress(&bytes),
+            None => bytes,
+        }
     }
 
     /// Does what is there begin as a CONNECT would?
@@ -93,9 +161,9 @@ impl Handshake {
         matches!(self.input.first(), None | Some(b'C' | b'c'))
     }
 
-    /// What comes behind the words taken.
-    pub fn into_input(self) -> Vec<u8> {
-        self.input
+    /// What comes behind the words taken, and what makes sense of the bytes that follow.
+    pub fn into_rest(self) -> (Vec<u8>, Option<Box<Codec>>) {
+        (self.input, self.codec)
     }
 }
 
@@ -137,7 +205,7 @@ mod tests {
             seen,
             [Word::Connect(connect), Word::Ping, Word::Pong, Word::Info(info), complaint, Word::Nothing, Word::Other]
         );
-        assert_eq!(handshake.into_input(), b"PI");
+        assert_eq!(handshake.into_rest().0, b"PI");
     }
 
     #[test]
@@ -147,9 +215,9 @@ mod tests {
         handshake.push(&vec![b'{'; MAX_CONTROL_LINE]);
         assert_eq!(handshake.next(), Ok(None));
         handshake.push(b"{");
-        assert_eq!(handshake.next(), Err(RouteParseError::ControlLineExceeded));
+        assert_eq!(handshake.next(), Err(RouteParseError::ControlLineExceeded.into()));
         let mut handshake = self::handshake();
         handshake.push(&[b"RMSG $G a 65600\r\n".to_vec(), vec![0; MOST_INPUT]].concat());
-        assert_eq!(handshake.next(), Err(RouteParseError::ControlLineExceeded));
+        assert_eq!(handshake.next(), Err(RouteParseError::ControlLineExceeded.into()));
     }
 }

@@ -76,7 +76,7 @@ impl Mesh {
             deadline: now + PATIENCE,
         };
         self.sets.insert(id.clone(), set);
-        self.say_lane(rid, errand, id, 0);
+        self.say_lane(rid, id, 0);
     }
 
     /// A further lane that this server has dialled.
@@ -84,14 +84,14 @@ impl Mesh {
         let Purpose::Lane { server, instance, lane } = &errand.purpose else { return };
         let is_expected = |set: &LaneSet| info.server_id == *server && set.instance == *instance;
         if self.sets.get(server).is_some_and(is_expected) {
-            self.say_lane(rid, errand, server, *lane);
+            self.say_lane(rid, server, *lane);
         } else {
             self.end_handshake(now, rid, None, CloseReason::DuplicateRoute, Then::Retry);
         }
     }
 
     /// Says which lane this is, and asks whether that is all right.
-    fn say_lane(&mut self, rid: u64, errand: &Errand, id: &str, lane: u16) {
+    fn say_lane(&mut self, rid: u64, id: &str, lane: u16) {
         let Some(set) = self.sets.get_mut(id) else { return };
         let lanes = u16::try_from(set.lanes.len()).unwrap_or(u16::MAX);
         if let (Some(place), Some(handshake)) = (set.lanes.get_mut(usize::from(lane)), self.handshakes.get_mut(&rid)) {
@@ -99,9 +99,8 @@ impl Mesh {
             handshake.stage = Stage::Lane;
         }
         let offer = LanesOffer::new(lanes, Some(lane), set.instance.clone());
-        let info = set.info.clone();
         let mut line = Vec::new();
-        RouteInfo { lanes: Some(offer), ..self.own_answer(errand, &info) }.write(&mut line);
+        RouteInfo { lanes: Some(offer), ..self.own_answer(rid) }.write(&mut line);
         line.extend_from_slice(b"PING\r\n");
         self.send(rid, line);
     }

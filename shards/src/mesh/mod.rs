@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use crate::config::{Cluster, Config};
 use crate::connection::{CloseReason, Codec};
+use crate::protocol::s2::Compression;
 use crate::shard::mail::Control;
 use dialing::{Dialing, Errand, Occasion, Purpose, Way};
 use greeting::Then;
@@ -217,6 +218,7 @@ pub struct Mesh {
     /// Random name of this start.
     instance: String,
     random: fastrand::Rng,
+    compression: Compression,
     name: ClusterName,
     urls: ConnectUrls,
     dialing: Dialing,
@@ -246,6 +248,7 @@ impl Mesh {
             lanes: shards,
             instance: String::new(),
             random: fastrand::Rng::with_seed(seed),
+            compression: cluster.compression.parse().unwrap_or_default(),
             name: ClusterName { name: cluster.name.as_str().into(), is_dynamic: cluster.name_is_dynamic },
             urls: ConnectUrls::new(cluster.client_urls.clone(), cluster.no_advertise),
             dialing: Dialing::default(),
@@ -284,7 +287,7 @@ impl Mesh {
             None => self.longest_silence(),
         };
         self.welcome(Handshake::new(rid, peer, now, now.saturating_add(patience), None));
-        if self.greets_first() && !self.is_ending {
+        if self.greets_first() {
             self.send_info(rid, &self.own_info());
         }
     }
@@ -295,9 +298,9 @@ impl Mesh {
             (Some(task), Ok((rid, address))) => {
                 let hello = self.own_connect(&task.errand.way);
                 let deadline = now + self.longest_silence();
-                self.send(rid, hello);
                 log::debug!("{} - Route connect msg sent", RouteLabel { address, rid });
                 self.welcome(Handshake::new(rid, address, now, deadline, Some(task.errand)));
+                self.send(rid, hello);
             }
             (None, Ok((rid, _))) => self.effects.push(Effect::Close { rid }),
             (Some(task), Err(DialError::Failed(error))) => match task.errand.purpose.clone() {

@@ -1,7 +1,7 @@
 //! What this server says of itself to others.
 
 use super::Mesh;
-use super::dialing::{Destination, Errand, Way, joined};
+use super::dialing::{Destination, Purpose, Way, joined};
 use crate::config::{BUILT_WITH, Secret, SubjectRules};
 use crate::protocol::connect::Credentials;
 use crate::protocol::route::{RouteConnect, RouteInfo, SubjectPermission};
@@ -38,7 +38,7 @@ impl Mesh {
             cluster: self.name.name.to_string(),
             cluster_dynamic: self.name.is_dynamic,
             connect_urls: if cluster.no_advertise { Vec::new() } else { cluster.client_urls.clone() },
-            compression: "off".to_owned(),
+            compression: self.compression.as_str().to_owned(),
             import: permissions.map(|both| &both.import).filter(is_limited).map(permission),
             export: permissions.map(|both| &both.export).filter(is_limited).map(permission),
             route_pool_size: self.pool_size().into(),
@@ -47,14 +47,20 @@ impl Mesh {
         }
     }
 
-    /// INFO for a server that this one has dialled.
-    pub(super) fn own_answer(&self, errand: &Errand, theirs: &RouteInfo) -> RouteInfo {
-        let compression = if theirs.compression.is_empty() { "not supported" } else { "off" };
-        RouteInfo {
-            compression: compression.to_owned(),
-            gossip_mode: errand.way.gossip_mode,
-            lanes: None,
-            ..self.own_info()
+    /// INFO as an answer to the other side's: it says which compression comes of both wishes.
+    pub(super) fn own_answer(&self, rid: u64) -> RouteInfo {
+        let handshake = self.handshakes.get(&rid);
+        let compression = handshake.and_then(|handshake| handshake.compression).unwrap_or(self.compression);
+        let info = RouteInfo { compression: compression.as_str().to_owned(), ..self.own_info() };
+        match handshake.and_then(|handshake| handshake.errand.as_ref()) {
+            Some(errand) => {
+                let route_account = match &errand.purpose {
+                    Purpose::Account(account) => account.to_string(),
+                    Purpose::Any | Purpose::Lane { .. } => String::new(),
+                };
+                RouteInfo { gossip_mode: errand.way.gossip_mode, lanes: None, route_account, ..info }
+            }
+            None => info,
         }
     }
 

@@ -67,11 +67,9 @@ impl Mesh {
             }
             return self.end_duplicate(now, rid, &info.server_id);
         };
-        let mut answer = self.own_answer(errand, info);
-        match &place {
-            Place::Pool(index) => answer.route_pool_idx = i64::try_from(*index).unwrap_or_default(),
-            Place::Account(account) => answer.route_account = account.to_string(),
-            Place::Only => {}
+        let mut answer = self.own_answer(rid);
+        if let Place::Pool(index) = place {
+            answer.route_pool_idx = i64::try_from(index).unwrap_or_default();
         }
         let mut output = Vec::new();
         answer.write(&mut output);
@@ -269,6 +267,8 @@ impl Mesh {
     ) {
         let Some(remote) = self.remotes.get(id) else { return };
         let (rid, address) = (handshake.rid, handshake.address);
+        let opened = handshake.opened.saturating_mul(1000);
+        let (input, codec) = handshake.into_rest();
         let start = RouteStart {
             rid,
             address,
@@ -277,10 +277,10 @@ impl Mesh {
             kind,
             solicited: !remote.ways.is_empty(),
             explicit: remote.is_explicit(),
-            opened: handshake.opened.saturating_mul(1000),
+            opened,
             remote_permissions: remote.permissions.clone(),
-            codec: None,
-            input: handshake.into_input(),
+            codec,
+            input,
             output,
             report_pong,
         };

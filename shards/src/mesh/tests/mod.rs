@@ -118,3 +118,24 @@ fn a_server_returns_with_a_new_id() {
         }
     }
 }
+
+#[test]
+fn compression_is_agreed_on_without_a_slip() {
+    let modes = ["off", "accept", "s2_fast", "s2_better", "s2_auto"];
+    for (seed, (one, other)) in (0..).zip(modes.iter().flat_map(|one| modes.iter().map(move |other| (one, other)))) {
+        for [mut first, mut second] in [
+            [Plan::new(2, &[]), Plan::new(3, &[0])],
+            [Plan::go(3, &[]), Plan::go(3, &[0])],
+            [Plan::go(3, &[1]), Plan::new(2, &[0])],
+        ] {
+            (first.cluster.compression, second.cluster.compression) = (one.to_string(), other.to_string());
+            let mut net = started(seed, vec![first, second], 1000);
+            net.run(20_000);
+            net.check_full_mesh();
+            let is_compressed = *one != "off" && *other != "off" && (one, other) != (&"accept", &"accept");
+            for server in &net.servers {
+                assert!(server.routes.values().all(|route| route.start.codec.is_some() == is_compressed));
+            }
+        }
+    }
+}

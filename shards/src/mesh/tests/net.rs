@@ -1,6 +1,7 @@
 //! A little network in memory: servers that are meshes with shards that do what a route needs, and wires that take their time.
 
 use std::collections::{BTreeMap, BinaryHeap};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,17 @@ pub(super) struct Route {
     pub shard: u16,
     input: Vec<u8>,
     reported: bool,
+}
+
+impl Route {
+    fn take(&mut self, bytes: &[u8]) {
+        let Some(codec) = &mut self.start.codec else { return self.input.extend_from_slice(bytes) };
+        codec.feed(bytes);
+        let mut room = [0; 1000];
+        while let Ok((count, _)) = codec.read(&mut room, &mut |_| Err(ErrorKind::WouldBlock.into())) {
+            self.input.extend_from_slice(&room[..count]);
+        }
+    }
 }
 
 pub(super) struct Server {
@@ -324,9 +336,8 @@ impl Net {
             }
             return;
         };
-        if let Some(route) = self.servers[server].routes.get_mut(&rid) {
-            route.input.extend_from_slice(&bytes);
-            self.read_route(server, rid);
+        if self.servers[server].routes.contains_key(&rid) {
+            self.read_route(server, rid, &bytes);
         } else if let Some(mesh) = &mut self.servers[server].mesh {
             mesh.received(now, rid, &bytes);
             self.act(server);
@@ -334,7 +345,10 @@ impl Net {
     }
 
     /// What a shard does with what a route says.
-    fn read_route(&mut self, server: usize, rid: u64) {
+    fn read_route(&mut self, server: usize, rid: u64, bytes: &[u8]) {
+        if let Some(route) = self.servers[server].routes.get_mut(&rid) {
+            route.take(bytes);
+        }
         loop {
             let Some(route) = self.servers[server].routes.get_mut(&rid) else { return };
             let limits = RouteLimits { max_control_line: 65_536, dedicated: false, max_payload: None };
@@ -358,7 +372,7 @@ impl Net {
             route.input.drain(..consumed);
             let shard = route.shard;
             match answer {
-                Err(bytes) => self.send(server, rid, bytes),
+                Err(bytes) => self.say(server, rid, &bytes),
                 Ok(Some(control)) => self.report(server, shard, control),
                 Ok(None) => return self.close_route(server, rid, CloseReason::ParseError),
             }
@@ -414,6 +428,13 @@ impl Net {
         }
     }
 
+    /// What a shard sends on a route.
+    fn say(&mut self, server: usize, rid: u64, bytes: &[u8]) {
+        let codec = self.servers[server].routes.get_mut(&rid).and_then(|route| route.start.codec.as_mut());
+        let bytes = codec.map_or(bytes.to_vec(), |codec| codec.compress(bytes));
+        self.send(server, rid, bytes);
+    }
+
     fn act(&mut self, server: usize) {
         let mut effects = Vec::new();
         if let Some(mesh) = &mut self.servers[server].mesh {
@@ -432,10 +453,10 @@ impl Net {
                     }
                     let input = std::mem::take(&mut start.input);
                     self.servers[server].routes.insert(rid, Route { start: *start, shard, input, reported: false });
-                    self.send(server, rid, first);
+                    self.say(server, rid, &first);
                     let (wire, end) = self.wire_of(server, rid).expect("a socket");
                     if self.wires[wire].open[end] {
-                        self.read_route(server, rid);
+                        self.read_route(server, rid, &[]);
                     } else {
                         self.close_route(server, rid, CloseReason::ClientClosed);
                     }
@@ -454,10 +475,10 @@ impl Net {
             Control::PeerDown { peer } => {
                 at.ways[usize::from(shard)].remove(&peer);
             }
-            Control::RouteTell { rid, bytes } => self.send(server, rid, bytes.into()),
+            Control::RouteTell { rid, bytes } => self.say(server, rid, &bytes),
             Control::RouteClose { rid, error, reason } => {
                 if let Some(error) = error {
-                    self.send(server, rid, format!("-ERR '{error}'\r\n").into_bytes());
+                    self.say(server, rid, format!("-ERR '{error}'\r\n").as_bytes());
                 }
                 self.close_route(server, rid, reason);
             }
