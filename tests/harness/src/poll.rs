@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 /// and a test that passes never waits for it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Pause between two looks.
+/// Pause behind the first look; each further one is longer, so that many tests that wait leave the machine to those that do not.
 const PAUSE: Duration = Duration::from_millis(3);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Looks until `look` finds something or `limit` has passed.
 pub fn poll_until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;
+    let mut pause = PAUSE;
     loop {
         if let Some(found) = look() {
             return Some(found);
@@ -21,7 +24,8 @@ pub fn poll_until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Op
         if Instant::now() >= end {
             return None;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
+        pause = LONGEST_PAUSE.min(pause * 3 / 2);
     }
 }
 
