@@ -174,7 +174,7 @@ impl Start<'_> {
             Server::start(config, listener, routes).map_err(|error| anyhow::anyhow!(engine::start_failure(&error)))?;
         if let Some((listener, bound)) = monitoring {
             ports = ports.with_monitoring(bound);
-            Monitor::new(identity, options.clone(), self.digest, server.observer())
+            Monitor::new(identity, cluster.clone(), options.clone(), self.digest, server.observer())
                 .start(listener)
                 .context("Can't start monitoring")?;
         }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::account::AccountId;
 use crate::connection::{CloseReason, Traffic};
 use crate::interest::Sid;
+use crate::mesh::RemoteServer;
+use crate::protocol::s2::Compression;
 
 /// A question to all shards. The counters in [`Totals`] come with every answer and cost nothing.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +19,8 @@ pub struct Query {
     pub connections: Option<ConnectionQuery>,
     /// Subscriptions, one by one.
     pub subscriptions: Option<SubscriptionQuery>,
+    /// Routes to other servers, one by one.
+    pub routes: Option<RouteQuery>,
 }
 
 /// Which connections are wanted.
@@ -47,6 +51,13 @@ pub struct SubscriptionQuery {
     pub first: usize,
 }
 
+/// What is wanted of routes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RouteQuery {
+    /// With what the servers at their other ends want.
+    pub interest: bool,
+}
+
 /// What one shard answers.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -62,6 +73,8 @@ pub struct Snapshot {
     pub subscriptions: Vec<SubscriptionFacts>,
     /// How many subscriptions fit the question, those behind the end included.
     pub matching: usize,
+    /// The routes, if they were asked for.
+    pub routes: Vec<RouteFacts>,
 }
 
 /// What a shard has and has counted since the start, connections that are gone included.
@@ -73,18 +86,30 @@ pub struct Totals {
     pub closed: usize,
     /// Connections that ever came.
     pub opened: u64,
-    /// Messages from clients.
+    /// Routes to other servers.
+    pub routes: usize,
+    /// Messages from clients and other servers.
     pub received: Traffic,
-    /// Messages to clients.
+    /// Messages to clients and other servers.
     pub sent: Traffic,
-    /// Subscriptions.
+    /// Of those received: from other servers.
+    pub routed_in: Traffic,
+    /// Of those sent: to other servers.
+    pub routed_out: Traffic,
+    /// Subscriptions of clients.
     pub subscriptions: usize,
+    /// Interests that other servers have told of.
+    pub interests: usize,
     /// Subscriptions that were ever made.
     pub subscribed: u64,
     /// Connections closed because they could not keep up.
     pub slow_consumers: u64,
+    /// Of those, or kept in spite of it: routes.
+    pub slow_routes: u64,
     /// Connections closed because they did not answer pings.
     pub stale_connections: u64,
+    /// Of those: routes.
+    pub stale_routes: u64,
     /// Stalls of publishers.
     pub stalls: u64,
 }
@@ -152,6 +177,38 @@ pub struct SubscriptionFacts {
     pub delivered: u32,
     /// It ends after so many; 0: never.
     pub max: u32,
+}
+
+/// One route to another server.
+#[derive(Clone, Debug)]
+pub struct RouteFacts {
+    /// Its numbers. `cid` is the number of the route; the subscriptions are the interests that the other server told of.
+    pub numbers: Numbers,
+    /// Far end.
+    pub address: SocketAddr,
+    /// The server there.
+    pub remote: Arc<RemoteServer>,
+    /// This server dialled.
+    pub solicited: bool,
+    /// Its address is configured.
+    pub explicit: bool,
+    /// The one account that it is for.
+    pub account: Option<Arc<str>>,
+    /// How it is compressed, as INFO says it.
+    pub compression: Compression,
+    /// `import` and `export` of the other server's INFO, as members of a JSON object.
+    pub permissions: Option<Arc<str>>,
+    /// What the other server wants, if that was asked for.
+    pub interests: Vec<InterestFacts>,
+}
+
+/// Something that another server wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterestFacts {
+    /// Subject or pattern.
+    pub subject: Box<[u8]>,
+    /// Queue group.
+    pub queue: Option<Box<[u8]>>,
 }
 
 /// An order of connections. Those that are alike go by number.

@@ -69,10 +69,11 @@ struct Messages {
     bytes: u64,
 }
 
-impl From<Traffic> for DataStats {
-    fn from(traffic: Traffic) -> Self {
+impl DataStats {
+    fn new(all: Traffic, routed: Traffic) -> Self {
         let none = Messages::default();
-        DataStats { msgs: traffic.messages, bytes: traffic.bytes, gateways: none, routes: none, leafs: none }
+        let routes = Messages { msgs: routed.messages, bytes: routed.bytes };
+        DataStats { msgs: all.messages, bytes: all.bytes, gateways: none, routes, leafs: none }
     }
 }
 
@@ -92,7 +93,7 @@ impl Monitor {
                     jetstream_enabled: false,
                     leafnode_connections: 0,
                     client_connections: totals.connections,
-                    subscriptions: totals.subscriptions,
+                    subscriptions: totals.subscriptions + totals.interests,
                     name_tag: global,
                     sublist_stats: TableStats::from(&totals),
                 });
@@ -113,9 +114,9 @@ impl Monitor {
             conns: totals.connections,
             leafnodes: 0,
             total_conns: totals.connections,
-            num_subscriptions: totals.subscriptions,
-            sent: totals.sent.into(),
-            received: totals.received.into(),
+            num_subscriptions: totals.subscriptions + totals.interests,
+            sent: DataStats::new(totals.sent, totals.routed_out),
+            received: DataStats::new(totals.received, totals.routed_in),
             slow_consumers: totals.slow_consumers,
         };
         let account_statz = if unused || totals.connections > 0 { vec![stat] } else { Vec::new() };

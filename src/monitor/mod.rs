@@ -26,7 +26,8 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use shards::config::Identity;
+use shards::config::{Cluster, Identity};
+use shards::mesh::MeshStatus;
 use shards::server::{Observer, Unanswered};
 use shards::snapshot::{Query, Snapshot, Totals};
 
@@ -50,6 +51,7 @@ const COUNTS_ITSELF: &str = NOT_COUNTED;
 #[derive(Debug)]
 pub struct Monitor {
     identity: Identity,
+    cluster: Option<Cluster>,
     options: Options,
     /// `sha256:…` of the configuration file; empty without one.
     digest: String,
@@ -83,9 +85,15 @@ type Endpoint = fn(&Monitor, &Parameters) -> Outcome;
 
 impl Monitor {
     /// What the endpoints of a running server need.
-    pub fn new(identity: Identity, options: Options, digest: Option<&str>, observer: Observer) -> Monitor {
+    pub fn new(
+        identity: Identity,
+        cluster: Option<Cluster>,
+        options: Options,
+        digest: Option<&str>,
+        observer: Observer,
+    ) -> Monitor {
         let digest = digest.unwrap_or_default().to_owned();
-        Monitor { identity, options, digest, observer, hits: Mutex::default(), cpu: CpuMeter::new() }
+        Monitor { identity, cluster, options, digest, observer, hits: Mutex::default(), cpu: CpuMeter::new() }
     }
 
     /// Serves on a thread of its own until the process ends.
@@ -159,6 +167,14 @@ impl Monitor {
         Ok(self.observer.ask(query, PATIENCE)?)
     }
 
+    /// How the cluster looks; without one, empty.
+    fn ask_mesh(&self) -> Result<MeshStatus, Failure> {
+        match self.cluster {
+            Some(_) => Ok(self.observer.ask_mesh(PATIENCE)?),
+            None => Ok(MeshStatus::default()),
+        }
+    }
+
     /// A shard's time as the time of day.
     fn time(&self, since_start: Duration) -> SystemTime {
         self.identity.started + since_start
@@ -185,10 +201,16 @@ fn sum(snapshots: &[Snapshot]) -> Totals {
         sum.opened += part.opened;
         sum.received += part.received;
         sum.sent += part.sent;
+        sum.routes += part.routes;
+        sum.routed_in += part.routed_in;
+        sum.routed_out += part.routed_out;
         sum.subscriptions += part.subscriptions;
+        sum.interests += part.interests;
         sum.subscribed += part.subscribed;
         sum.slow_consumers += part.slow_consumers;
+        sum.slow_routes += part.slow_routes;
         sum.stale_connections += part.stale_connections;
+        sum.stale_routes += part.stale_routes;
         sum.stalls += part.stalls;
         sum
     })

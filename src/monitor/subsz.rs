@@ -25,8 +25,9 @@ pub(super) struct TableStats {
 impl From<&Totals> for TableStats {
     fn from(totals: &Totals) -> Self {
         TableStats {
-            num_subscriptions: totals.subscriptions,
-            num_inserts: totals.subscribed,
+            num_subscriptions: totals.subscriptions + totals.interests,
+            // What other servers wanted once and do not any more is not counted.
+            num_inserts: totals.subscribed + totals.interests as u64,
             num_removes: totals.subscribed.saturating_sub(totals.subscriptions as u64),
             ..TableStats::default()
         }

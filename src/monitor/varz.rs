@@ -5,13 +5,14 @@ use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use shards::config::BUILT_WITH;
+use shards::config::{BUILT_WITH, Cluster, RouteUrl};
 use shards::snapshot::Query;
 
 use super::http::Answer;
 use super::query::Parameters;
 use super::{Monitor, Outcome, json, process, sum, times};
-use crate::options::WriteTimeout;
+use crate::go_text::join_host_port;
+use crate::options::{ClusterOptions, WriteTimeout};
 
 /// A part of the server that is off.
 #[derive(Serialize)]
@@ -30,6 +31,8 @@ struct Varz<'a> {
     port: u16,
     #[serde(skip_serializing_if = "is_false")]
     auth_required: bool,
+    #[serde(skip_serializing_if = "is_empty")]
+    connect_urls: &'a [String],
     max_connections: i64,
     #[serde(skip_serializing_if = "is_zero")]
     max_subscriptions: i64,
@@ -43,7 +46,7 @@ struct Varz<'a> {
     max_control_line: i64,
     max_payload: i64,
     max_pending: i64,
-    cluster: Off,
+    cluster: ClusterVarz<'a>,
     gateway: Off,
     leaf: Off,
     mqtt: Off,
@@ -62,8 +65,8 @@ struct Varz<'a> {
     cpu: f64,
     connections: usize,
     total_connections: u64,
-    routes: u64,
-    remotes: u64,
+    routes: usize,
+    remotes: usize,
     leafnodes: u64,
     in_msgs: u64,
     in_bytes: u64,
@@ -90,6 +93,63 @@ struct Varz<'a> {
     disk_io_wait_stats: DiskWaits,
 }
 
+/// `cluster {}`: without a cluster, its name at most.
+#[derive(Default, Serialize)]
+struct ClusterVarz<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addr: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_timeout: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    urls: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_timeout: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool_size: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_deadline: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_timeout: Option<&'a str>,
+}
+
+/// What the reference says without TLS.
+const TLS_TIMEOUT: f64 = 2.0;
+
+impl<'a> ClusterVarz<'a> {
+    fn new(options: &'a ClusterOptions, cluster: Option<&'a Cluster>, name: &'a str) -> Self {
+        let Some(Cluster { port, .. }) = cluster else {
+            return ClusterVarz { name: options.name.as_deref(), ..ClusterVarz::default() };
+        };
+        let url = |route: &RouteUrl| match route.port {
+            Some(port) => join_host_port(&route.host, port.into()),
+            None => route.host.clone(),
+        };
+        ClusterVarz {
+            name: Some(name),
+            addr: Some(&options.host),
+            cluster_port: Some(*port),
+            auth_timeout: Some(options.auth_timeout().as_secs_f64()),
+            urls: options.routes.iter().map(url).collect(),
+            tls_timeout: Some(TLS_TIMEOUT),
+            pool_size: Some(options.pool_size),
+            write_deadline: Some(nanoseconds(options.write_deadline)).filter(|span| *span > 0),
+            write_timeout: policy(options.write_timeout),
+        }
+    }
+}
+
+fn policy(write_timeout: WriteTimeout) -> Option<&'static str> {
+    match write_timeout {
+        WriteTimeout::Default => None,
+        WriteTimeout::Close => Some("close"),
+        WriteTimeout::Retry => Some("retry"),
+    }
+}
+
 #[derive(Serialize)]
 struct ByKind {
     clients: u64,
@@ -107,8 +167,8 @@ struct DiskWaits {
 }
 
 impl ByKind {
-    fn clients(clients: u64) -> Self {
-        ByKind { clients, routes: 0, gateways: 0, leafs: 0 }
+    fn new(all: u64, routes: u64) -> Self {
+        ByKind { clients: all.saturating_sub(routes), routes, gateways: 0, leafs: 0 }
     }
 }
 
@@ -123,6 +183,9 @@ const FEATURE_FLAGS: [(&str, bool); 4] = [
 impl Monitor {
     pub(super) fn varz(&self, _: &Parameters) -> Outcome {
         let totals = sum(&self.ask(Query::default())?);
+        let mesh = self.ask_mesh()?;
+        let from_clients = totals.received.since(totals.routed_in);
+        let to_clients = totals.sent.since(totals.routed_out);
         let (identity, options) = (&self.identity, &self.options);
         let (limits, timers) = (&options.limits, &options.timers);
         let auth = &options.auth;
@@ -139,6 +202,7 @@ impl Monitor {
             host: &identity.host,
             port: identity.port,
             auth_required: auth.token.is_some() || auth.user.is_some(),
+            connect_urls: mesh.connect_urls.as_deref().unwrap_or_default(),
             max_connections: limits.max_connections,
             max_subscriptions: limits.max_subscriptions,
             ping_interval: nanoseconds(timers.ping_interval),
@@ -151,20 +215,15 @@ impl Monitor {
             max_control_line: limits.max_control_line,
             max_payload: limits.max_payload,
             max_pending: limits.max_pending,
-            cluster: Off {},
+            cluster: ClusterVarz::new(&options.cluster, self.cluster.as_ref(), &mesh.cluster),
             gateway: Off {},
             leaf: Off {},
             mqtt: Off {},
             websocket: Off {},
             jetstream: Off {},
-            // What the reference says without TLS.
-            tls_timeout: 2.0,
+            tls_timeout: TLS_TIMEOUT,
             write_deadline: nanoseconds(timers.write_deadline),
-            write_timeout: match timers.write_timeout {
-                WriteTimeout::Default => None,
-                WriteTimeout::Close => Some("close"),
-                WriteTimeout::Retry => Some("retry"),
-            },
+            write_timeout: policy(timers.write_timeout),
             uptime: times::uptime(now.duration_since(identity.started).unwrap_or_default()),
             now: times::timestamp(now),
             mem: process::memory(),
@@ -173,21 +232,21 @@ impl Monitor {
             cpu: self.cpu.percent(),
             connections: totals.connections,
             total_connections: totals.opened,
-            routes: 0,
-            remotes: 0,
+            routes: totals.routes,
+            remotes: mesh.remotes,
             leafnodes: 0,
             in_msgs: totals.received.messages,
             in_bytes: totals.received.bytes,
-            in_client_msgs: totals.received.messages,
-            in_client_bytes: totals.received.bytes,
+            in_client_msgs: from_clients.messages,
+            in_client_bytes: from_clients.bytes,
             out_msgs: totals.sent.messages,
             out_bytes: totals.sent.bytes,
-            out_client_msgs: totals.sent.messages,
-            out_client_bytes: totals.sent.bytes,
+            out_client_msgs: to_clients.messages,
+            out_client_bytes: to_clients.bytes,
             slow_consumers: totals.slow_consumers,
             stale_connections: totals.stale_connections,
             stalled_clients: totals.stalls,
-            subscriptions: totals.subscriptions,
+            subscriptions: totals.subscriptions + totals.interests,
             http_req_stats: self.hits.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             config_load_time: start.clone(),
             start,
@@ -195,8 +254,8 @@ impl Monitor {
             tags: &options.server_tags,
             metadata: &options.server_metadata,
             feature_flags: FEATURE_FLAGS.into_iter().map(flag).collect(),
-            slow_consumer_stats: ByKind::clients(totals.slow_consumers),
-            stale_connection_stats: ByKind::clients(totals.stale_connections),
+            slow_consumer_stats: ByKind::new(totals.slow_consumers, totals.slow_routes),
+            stale_connection_stats: ByKind::new(totals.stale_connections, totals.stale_routes),
             disk_io_wait_stats: DiskWaits::default(),
         };
         Ok(Answer::json("200 OK", json::pretty(&varz)))

@@ -41,8 +41,6 @@ pub struct LearnedSubscription<'a> {
     pub subject: &'a [u8],
     /// Queue group.
     pub queue: Option<&'a [u8]>,
-    /// Members of it.
-    pub weight: u32,
 }
 
 fn part(hash: u64) -> usize {
@@ -51,6 +49,9 @@ fn part(hash: u64) -> usize {
 }
 
 impl LearnedInterest {
+    /// How many parts [`Self::part`] knows: the tables of plain interests, and the one of queue groups.
+    pub const PARTS: usize = PARTS + 1;
+
     /// Nothing yet, of this peer in this account.
     pub fn new(peer: u16, account: AccountId) -> Self {
         let plain = (0..PARTS).map(|_| HashTable::new()).collect();
@@ -162,15 +163,12 @@ impl LearnedInterest {
         self.is_empty()
     }
 
-    /// All of it.
-    pub fn iter(&self) -> impl Iterator<Item = LearnedSubscription<'_>> {
-        let plain = self.plain.iter().flatten().map(|subject| LearnedSubscription { subject, queue: None, weight: 1 });
-        let groups = self.groups.iter().map(|known| LearnedSubscription {
-            subject: &known.subject,
-            queue: Some(&known.name),
-            weight: known.weight,
-        });
-        plain.chain(groups)
+    /// A part of it, so that a walk through all of it can be interrupted: one of [`Self::PARTS`].
+    pub fn part(&self, part: usize) -> impl Iterator<Item = LearnedSubscription<'_>> {
+        let plain = self.plain.get(part).into_iter().flatten();
+        let groups = (part == PARTS).then(|| self.groups.iter()).into_iter().flatten();
+        let groups = groups.map(|known| LearnedSubscription { subject: &known.subject, queue: Some(&known.name) });
+        plain.map(|subject| LearnedSubscription { subject, queue: None }).chain(groups)
     }
 }
 
@@ -254,7 +252,7 @@ mod tests {
             assert_eq!(look_up(&directory, subject), (peers, sums));
         }
         for route in &mut routes {
-            let listed = route.iter().count();
+            let listed: usize = (0..LearnedInterest::PARTS).map(|part| route.part(part).count()).sum();
             assert_eq!(listed, route.len());
             while !route.take_back(&directory, 3) {}
             assert!(route.is_empty());

@@ -53,6 +53,8 @@ pub struct RemoteServer {
     pub name: String,
     /// May be sent messages with headers.
     pub headers: bool,
+    /// Knows of compression, used or not.
+    pub compresses: bool,
 }
 
 /// What a route is good for.

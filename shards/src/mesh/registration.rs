@@ -241,7 +241,12 @@ impl Mesh {
             both.to_string().into()
         });
         let remote = Remote {
-            server: Arc::new(RemoteServer { id: id.clone(), name, headers: info.headers }),
+            server: Arc::new(RemoteServer {
+                id: id.clone(),
+                name,
+                headers: info.headers,
+                compresses: !matches!(info.compression.as_str(), "" | "not supported"),
+            }),
             peer,
             address,
             ways: Vec::new(),

@@ -9,9 +9,11 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use super::Core;
-use crate::connection::{Connection, Key, Traffic};
+use crate::connection::{Connection, Key, Route, Traffic};
 use crate::interest::SubId;
-use crate::snapshot::{ConnectionFacts, Numbers, SubscriptionFacts, Totals};
+use crate::mesh::RouteKind;
+use crate::protocol::s2::Compression;
+use crate::snapshot::{ConnectionFacts, Numbers, RouteFacts, SubscriptionFacts, Totals};
 
 /// Of a closed connection so many subscriptions are remembered: it may have had a million.
 const SUBSCRIPTIONS_KEPT: usize = 32;
@@ -72,12 +74,18 @@ impl Core {
             connections: self.clients().saturating_sub(self.history.farewells.len()),
             closed: self.history.closed.len() + self.history.farewells.len(),
             opened: self.history.opened,
+            routes: self.peers.routes.len(),
             received: self.history.received,
             sent: self.history.sent,
+            routed_in: self.history.routed_in,
+            routed_out: self.history.routed_out,
             subscriptions: self.local.len(),
+            interests: self.routes().map(|(_, route)| route.learned.len()).sum(),
             subscribed: self.local.subscribed(),
             slow_consumers: self.counters.slow_consumers,
+            slow_routes: self.counters.slow_routes,
             stale_connections: self.counters.stale_connections,
+            stale_routes: self.counters.stale_routes,
             stalls: self.counters.stalls,
         }
     }
@@ -133,6 +141,32 @@ impl Core {
             version: options.version.clone(),
             user: user_of(connection),
             subscriptions: farewell.map(|farewell| farewell.kept.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The routes of this shard.
+    fn routes(&self) -> impl Iterator<Item = (&Connection, &Route)> {
+        self.peers.routes.values().filter_map(|key| {
+            let connection = self.connections.get(key.index as usize)?;
+            Some((connection, connection.route.as_deref()?))
+        })
+    }
+
+    pub(super) fn route_facts(&self, connection: &Connection, route: &Route) -> RouteFacts {
+        let without_codec = if route.remote.compresses { Compression::Off } else { Compression::NotSupported };
+        RouteFacts {
+            numbers: Numbers { subscriptions: route.learned.len(), ..self.numbers(connection) },
+            address: connection.peer,
+            remote: Arc::clone(&route.remote),
+            solicited: route.solicited,
+            explicit: route.explicit,
+            account: match &route.kind {
+                RouteKind::Dedicated { account, .. } => Some(Arc::clone(account)),
+                RouteKind::Pool { .. } | RouteKind::Lane { .. } => None,
+            },
+            compression: route.codec.as_ref().map_or(without_codec, |codec| codec.mode()),
+            permissions: route.remote_permissions.clone(),
+            interests: Vec::new(),
         }
     }
 

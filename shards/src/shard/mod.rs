@@ -137,8 +137,12 @@ pub(crate) struct Core {
 pub struct Counters {
     /// Connections closed because they could not keep up.
     pub slow_consumers: u64,
+    /// Of those, or kept in spite of it: routes.
+    pub slow_routes: u64,
     /// Connections closed because they did not answer pings.
     pub stale_connections: u64,
+    /// Of those: routes.
+    pub stale_routes: u64,
     /// Stalls of publishers.
     pub stalls: u64,
     /// Messages dropped because a connection was behind and `no_fast_producer_stall` is set.

@@ -325,6 +325,7 @@ impl Core {
         if connection.pings_out >= ping_max {
             log::debug!("{} - Stale Client Connection - Closing", connection.label());
             self.counters.stale_connections += 1;
+            self.counters.stale_routes += 1;
             self.tell(key, super::session::STALE_CONNECTION);
             self.close(key, Closing::Flush(CloseReason::StaleConnection));
             return;

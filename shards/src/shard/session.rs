@@ -324,6 +324,7 @@ impl Core {
             );
             let since = known.map_or(blocked.since, |known| known.since);
             connection.slow = keep.then(|| Box::new(Slow { since, chunks, bytes }));
+            self.counters.slow_routes += u64::from(connection.route.is_some());
             self.counters.slow_consumers += 1;
         }
         if keep {

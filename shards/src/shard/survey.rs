@@ -7,7 +7,7 @@
 //!
 //! A page of connections costs a look at the numbers of all of them and a heap of as many as come before the end of the page; only those
 //! are described. Subscriptions of connections are found by a walk over all subscriptions of the shard, because a walk over one
-//! connection's own table could not be interrupted.
+//! connection's own table could not be interrupted. What other servers want is gone through a part of a route's table at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use hashbrown::HashMap;
 use super::history::user_of;
 use super::{Core, Shard};
 use crate::connection::Key;
-use crate::interest::SubId;
-use crate::snapshot::{ConnectionFacts, ConnectionQuery, Numbers, Query, Snapshot};
+use crate::interest::{LearnedInterest, SubId};
+use crate::snapshot::{ConnectionFacts, ConnectionQuery, InterestFacts, Numbers, Query, Snapshot};
 use crate::subject;
 
 /// Places of a table that one step looks at.
@@ -39,6 +39,8 @@ pub struct Survey {
     described: Vec<Described>,
     /// Where in that list those are that may get subscriptions, by number.
     places: HashMap<u64, usize>,
+    /// The routes that there were when this question came to them.
+    routes: Vec<Key>,
     snapshot: Snapshot,
 }
 
@@ -50,6 +52,10 @@ enum Stage {
     Describe,
     /// Look at subscriptions, from this one on.
     Subscriptions(usize),
+    /// Describe all routes.
+    Routes,
+    /// Look at what the last one's server wants, from this part on.
+    Interests(usize),
     Done,
 }
 
@@ -77,6 +83,7 @@ impl Survey {
             chosen: BTreeMap::new(),
             described: Vec::new(),
             places: HashMap::new(),
+            routes: Vec::new(),
             snapshot: Snapshot::default(),
         }
     }
@@ -98,6 +105,8 @@ impl Survey {
             Stage::Rank(from) => self.rank(core, from),
             Stage::Describe => self.describe(core),
             Stage::Subscriptions(from) => self.look_at_subscriptions(core, from),
+            Stage::Routes => self.describe_route(core),
+            Stage::Interests(part) => self.look_at_interests(core, part),
             Stage::Done => Stage::Done,
         }
     }
@@ -147,7 +156,7 @@ impl Survey {
         let query = Arc::clone(&self.query);
         let of_connections = query.connections.as_ref().is_some_and(|query| query.subscriptions);
         if !of_connections && query.subscriptions.is_none() {
-            return Stage::Done;
+            return self.routes_next(core);
         }
         let end = core.local.slots();
         let until = end.min(from.saturating_add(SLOTS));
@@ -172,7 +181,47 @@ impl Survey {
                 }
             }
         }
-        if until < end { Stage::Subscriptions(until) } else { Stage::Done }
+        if until < end { Stage::Subscriptions(until) } else { self.routes_next(core) }
+    }
+
+    fn routes_next(&mut self, core: &Core) -> Stage {
+        if self.query.routes.is_none() {
+            return Stage::Done;
+        }
+        self.routes = core.peers.routes.values().copied().collect();
+        Stage::Routes
+    }
+
+    /// One route; there are not many.
+    fn describe_route(&mut self, core: &Core) -> Stage {
+        let Some(key) = self.routes.last() else { return Stage::Done };
+        let connection = core.connections.get(key.index as usize).filter(|found| found.key == *key);
+        if let Some(connection) = connection
+            && let Some(route) = &connection.route
+        {
+            self.snapshot.routes.push(core.route_facts(connection, route));
+            if self.query.routes.is_some_and(|wanted| wanted.interest) {
+                return Stage::Interests(0);
+            }
+        }
+        self.routes.pop();
+        Stage::Routes
+    }
+
+    /// One part of what the server at the other end of a route wants, of the last one that was described.
+    fn look_at_interests(&mut self, core: &Core, part: usize) -> Stage {
+        let key = self.routes.last().filter(|_| part < LearnedInterest::PARTS);
+        let connection = key.and_then(|key| core.connections.get(key.index as usize).filter(|found| found.key == *key));
+        let route = connection.and_then(|connection| connection.route.as_ref());
+        if let (Some(route), Some(facts)) = (route, self.snapshot.routes.last_mut()) {
+            facts.interests.extend(route.learned.part(part).map(|interest| InterestFacts {
+                subject: interest.subject.into(),
+                queue: interest.queue.map(Box::from),
+            }));
+            return Stage::Interests(part + 1);
+        }
+        self.routes.pop();
+        Stage::Routes
     }
 
     /// The answer leaves. Nobody may wait for it any more, which is no reason to do anything.

@@ -9,6 +9,7 @@
 //! * [`cluster`]: what clients are told of the cluster;
 //! * [`route_info`]: INFOs of other servers;
 //! * [`routes`]: what other servers are told and tell;
+//! * [`route_surveys`]: what monitoring is told of that;
 //! * [`alarms`]: pings, stale connections, authentication.
 
 mod alarms;
@@ -19,6 +20,7 @@ mod large;
 mod pressure;
 mod requests;
 mod route_info;
+mod route_surveys;
 mod routes;
 mod surveys;
 

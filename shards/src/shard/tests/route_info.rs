@@ -9,7 +9,7 @@ use crate::shard::{Filled, Shard};
 use crate::testing::config;
 
 fn start() -> RouteStart {
-    let remote = RemoteServer { id: "NB".to_owned(), name: "b".to_owned(), headers: true };
+    let remote = RemoteServer { id: "NB".to_owned(), name: "b".to_owned(), headers: true, compresses: false };
     RouteStart {
         rid: 5,
         address: ([127, 0, 0, 1], 4711).into(),

@@ -10,7 +10,7 @@ use crate::mesh::{PeerPath, RemoteServer, RouteKind, RouteStart};
 use crate::shard::mail::Control;
 use crate::testing::{Frame, Net, config};
 
-fn clustered(shards: usize) -> Config {
+pub(super) fn clustered(shards: usize) -> Config {
     let cluster = Cluster {
         name: "C".to_owned(),
         name_is_dynamic: false,
@@ -40,15 +40,16 @@ fn clustered(shards: usize) -> Config {
 }
 
 /// One end of a route, as another server has it.
-struct Peer {
+pub(super) struct Peer {
     /// By lane; without lanes there is one.
     wires: Vec<usize>,
 }
 
 impl Peer {
     /// A peer joins with one route on this shard, or with so many lanes.
-    fn join(net: &mut Net, peer: u16, shard: usize, lanes: Option<u16>) -> Peer {
-        let remote = Arc::new(RemoteServer { id: format!("N{peer}"), name: format!("S{peer}"), headers: true });
+    pub fn join(net: &mut Net, peer: u16, shard: usize, lanes: Option<u16>) -> Peer {
+        let (id, name) = (format!("N{peer}"), format!("S{peer}"));
+        let remote = Arc::new(RemoteServer { id, name, headers: true, compresses: false });
         let kinds: Vec<(usize, RouteKind)> = match lanes {
             None => vec![(shard, RouteKind::Pool { index: 0, carries: true })],
             Some(lanes) => (0..lanes).map(|lane| (usize::from(lane), RouteKind::Lane { lane, lanes })).collect(),
@@ -98,7 +99,7 @@ impl Peer {
         self.wires.iter().map(|&wire| net.clients[wire].take_raw().replace("PING\r\n", "")).collect()
     }
 
-    fn say(&self, net: &mut Net, lane: usize, bytes: impl AsRef<[u8]>) {
+    pub fn say(&self, net: &mut Net, lane: usize, bytes: impl AsRef<[u8]>) {
         net.send(self.wires[lane], bytes);
         net.settle();
     }

@@ -172,7 +172,7 @@ fn clients_are_served_while_a_long_answer_is_made() {
     net.ask(client, subscriptions + "PING\r\n");
     let all = SubscriptionQuery { test: None, first: usize::MAX };
     let connections = ConnectionQuery { subscriptions: true, ..everybody(Sort::Cid, usize::MAX) };
-    let received = net.survey(Query { connections: Some(connections), subscriptions: Some(all) });
+    let received = net.survey(Query { connections: Some(connections), subscriptions: Some(all), ..Query::default() });
     net.send(client, "PING\r\n");
     let mut pong = false;
     let answer = loop {
