@@ -24,8 +24,8 @@ line_ups!(one_end_alone_gives_up);
 
 const CLIENTS: u16 = 4222;
 const ROUTES: u16 = 6222;
-/// Lets a server give up a silent route after about a second.
-const IMPATIENT: &str = "ping_interval: \"300ms\"\n  ping_max: 2";
+/// Lets a server give up a route that is silent for two seconds, which is longer than a busy machine makes a process wait.
+const IMPATIENT: &str = "ping_interval: \"600ms\"\n  ping_max: 3";
 
 /// Three servers, each on a host of its own.
 struct Lan {

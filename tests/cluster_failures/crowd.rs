@@ -9,9 +9,14 @@ use pinmesh_harness::witness::{wait_until_meshed, wait_until_wanted};
 use pinmesh_harness::{Client, Kind, LineUp, eventually, line_ups};
 
 line_ups!(ten_start_at_once);
+line_ups!(forty_start_at_once: ours_1 = Ours(1), ours_2 = Ours(2));
 
 fn ten_start_at_once(line_up: LineUp) -> Result<()> {
     start_at_once(&line_up.kinds(10), 3)
+}
+
+fn forty_start_at_once(line_up: LineUp) -> Result<()> {
+    start_at_once(&line_up.kinds(40), 10)
 }
 
 /// The last `doomed` ones are killed later.

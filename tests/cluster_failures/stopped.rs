@@ -9,6 +9,8 @@ line_ups!(a_short_stop_goes_unnoticed);
 line_ups!(the_seed_stops_for_long);
 line_ups!(another_stops_for_long);
 
+/// Lets a server give up a route that is silent for two seconds, which is longer than a busy machine makes a process wait.
+const IMPATIENT: &str = "ping_interval: \"600ms\"\n  ping_max: 3";
 /// How many messages wait for the stopped server.
 const WAITING: usize = 2000;
 
@@ -51,7 +53,7 @@ fn another_stops_for_long(line_up: LineUp) -> Result<()> {
 }
 
 fn stopped_for_long(line_up: LineUp, stopped: usize) -> Result<()> {
-    let cluster = Cluster::start_with(&line_up.kinds(3), |_, _| "ping_interval: \"300ms\"\n  ping_max: 2".to_owned())?;
+    let cluster = Cluster::start_with(&line_up.kinds(3), |_, _| IMPATIENT.to_owned())?;
     wait_until_meshed(&cluster.members)?;
     let others = [(stopped + 1) % 3, (stopped + 2) % 3].map(|member| &cluster.members[member]);
     let mut of_stopped = cluster.client(stopped)?;

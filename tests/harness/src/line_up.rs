@@ -33,7 +33,10 @@ impl LineUp {
 #[macro_export]
 macro_rules! line_ups {
     ($body:ident) => {
-        $crate::line_ups!($body: reference = Reference);
+        $crate::line_ups!(
+            $body: reference = Reference, ours_1 = Ours(1), ours_3 = Ours(3), ours_first = OursFirst,
+            reference_first = ReferenceFirst
+        );
     };
     ($body:ident: $($name:ident = $line_up:expr),+) => {
         mod $body {

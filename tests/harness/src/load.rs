@@ -21,9 +21,9 @@ use crate::frame::Frame;
 use crate::poll::{DEADLINE, eventually};
 
 /// How many messages a client publishes before it looks for the answer to its PING.
-const BATCH: u64 = 20;
+const BATCH: u64 = 10;
 /// How long it rests then, so that the load leaves the machine some time for what is tested.
-const REST: Duration = Duration::from_millis(2);
+const REST: Duration = Duration::from_millis(5);
 /// Asynchronous INFO comes to clients of protocol 1 alone.
 const OPTIONS: &str = r#"{"verbose":false,"pedantic":false,"protocol":1}"#;
 
@@ -113,7 +113,7 @@ impl Load {
         Load { shared, threads }
     }
 
-    /// Waits until all these clients have got 100 more messages from each other.
+    /// Waits until all these clients have got 50 more messages from each other.
     ///
     /// # Panics
     /// When they do not, or a client has given up.
@@ -122,7 +122,7 @@ impl Load {
         eventually(&format!("messages between the clients {clients:?}"), || {
             self.check();
             let now = self.received(clients);
-            now.iter().all(|(pair, &count)| count >= before.get(pair).copied().unwrap_or(0) + 100).then_some(())
+            now.iter().all(|(pair, &count)| count >= before.get(pair).copied().unwrap_or(0) + 50).then_some(())
         });
     }
 
