@@ -6,13 +6,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Effect;
+use super::{Effect, MAX_PEERS};
 use crate::config::{Cluster, RouteUrl};
 
 /// Between attempts, in milliseconds.
 const PAUSE: u64 = 1000;
 /// Longest pause with `connect_backoff`, in milliseconds.
 const LONGEST_PAUSE: u64 = 30_000;
+/// Between attempts to find a lost server again that nobody has configured, in milliseconds.
+const SEARCH_PAUSE: u64 = 10_000;
+/// How often that is tried: for an hour.
+const SEARCHES: u32 = 360;
+/// Most errands at a time for what was learned by gossip, and as many for what of it was lost: any server may tell tales.
+const MOST_LEARNED: usize = 2 * MAX_PEERS;
 
 /// Where a server may be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,9 +131,14 @@ pub(super) struct Dialing {
 impl Dialing {
     /// Sets out at the given time, unless somebody has already.
     pub fn begin(&mut self, errand: Errand, occasion: Occasion, at: u64) {
-        if !self.tasks.iter().any(|task| task.errand.is_like(&errand)) {
-            self.tasks.push(Task { errand, occasion, attempts: 0, state: State::Waiting { until: at } });
+        if self.tasks.iter().any(|task| task.errand.is_like(&errand)) {
+            return;
         }
+        let is_learned = |task: &&Task| !task.errand.way.is_explicit() && task.occasion == occasion;
+        if !errand.way.is_explicit() && self.tasks.iter().filter(is_learned).count() >= MOST_LEARNED {
+            return log::debug!("Ignoring what was heard of {:?}: too many servers", errand.way.to);
+        }
+        self.tasks.push(Task { errand, occasion, attempts: 0, state: State::Waiting { until: at } });
     }
 
     /// Forgets what nobody needs any more.
@@ -166,18 +177,19 @@ impl Dialing {
         Some(self.tasks.swap_remove(index))
     }
 
-    /// After an attempt that led nowhere: says so, and tries again later, or not.
-    pub fn failed(&mut self, now: u64, mut task: Task, error: &str, cluster: &Cluster) {
+    /// After an attempt that led nowhere: says so, and tries again later. Answers the errand if it is given up.
+    pub fn failed(&mut self, now: u64, mut task: Task, error: &str, cluster: &Cluster) -> Option<Errand> {
         if task.errand.address.take().is_some() {
             // The server may have moved.
             task.state = State::Waiting { until: now };
         } else {
             task.fail(now, error, cluster);
-            if !task.errand.way.is_explicit() && task.attempts > cluster.connect_retries {
-                return;
+            if task.is_hopeless(cluster) {
+                return Some(task.errand);
             }
         }
         self.tasks.push(task);
+        None
     }
 }
 
@@ -188,11 +200,26 @@ impl Task {
             Occasion::First => cluster.connect_error_reports,
             Occasion::Again => cluster.reconnect_error_reports,
         };
-        let is_reported = self.attempts == 1 || self.attempts.is_multiple_of(every);
+        let is_search = self.is_search(cluster);
+        let is_reported = self.attempts == 1 || !is_search && self.attempts.is_multiple_of(every);
         let level = if is_reported { log::Level::Error } else { log::Level::Debug };
         log::log!(level, "Error trying to connect to route (attempt {}): {error}", self.attempts);
         let doublings = if cluster.connect_backoff { self.attempts.saturating_sub(1).min(5) } else { 0 };
-        self.state = State::Waiting { until: now + (PAUSE << doublings).min(LONGEST_PAUSE) };
+        let pause = if is_search { SEARCH_PAUSE } else { (PAUSE << doublings).min(LONGEST_PAUSE) };
+        self.state = State::Waiting { until: now.saturating_add(pause) };
+    }
+
+    /// Have there been all the attempts that were asked for?
+    fn is_search(&self, cluster: &Cluster) -> bool {
+        !self.errand.way.is_explicit() && self.attempts > cluster.connect_retries
+    }
+
+    /// A server that was learned by gossip need not exist any more. But where there was a route, a broken link may be all that is wrong,
+    /// and perhaps nobody will speak of that server again: so it is looked for, quietly.
+    fn is_hopeless(&self, cluster: &Cluster) -> bool {
+        let is_lost = self.occasion == Occasion::Again && self.errand.purpose == Purpose::Any;
+        let patience = if is_lost { SEARCHES } else { 0 };
+        self.is_search(cluster) && self.attempts > cluster.connect_retries.saturating_add(patience)
     }
 }
 

@@ -295,8 +295,11 @@ impl Mesh {
             return;
         }
         errand.refusals += 1;
-        if then == Then::Done || !errand.way.is_explicit() && errand.refusals > MOST_REFUSALS {
+        if then == Then::Done {
             return;
+        }
+        if !errand.way.is_explicit() && errand.refusals > MOST_REFUSALS {
+            return self.given_up(now, errand);
         }
         let pause = if then == Then::RetryNow { self.jitter() } else { super::RECONNECT_PAUSE + self.jitter() };
         self.set_out_again(errand, now + pause);

@@ -310,9 +310,21 @@ impl Mesh {
                     log::error!("Error trying to connect to route (attempt 1): {error}");
                     self.abandon_lanes(now, &server, CloseReason::RouteRemoved, Then::Retry);
                 }
-                _ => self.dialing.failed(now, task, &error, &self.cluster),
+                _ => {
+                    if let Some(errand) = self.dialing.failed(now, task, &error, &self.cluster) {
+                        self.given_up(now, errand);
+                    }
+                }
             },
             (_, Err(_)) => {}
+        }
+    }
+
+    /// An errand is hopeless. As long as the server has other connections, the one that is missing is still wanted.
+    fn given_up(&mut self, now: u64, errand: Errand) {
+        let is_way = |remote: &Remote| remote.ways.iter().any(|way| way.to == errand.way.to);
+        if self.remotes.values().any(is_way) {
+            self.set_out(errand, Occasion::Again, now + RECONNECT_PAUSE);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Several meshes in a little network that delays things: they find each other, whoever dials, starts or dies when.
 
 mod net;
+mod talk;
 
 use net::{Net, Plan};
 
 /// Seeds that each scenario is played with.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 15;
 
 /// Starts all servers within so many milliseconds, in random order.
 fn started(seed: u64, plans: Vec<Plan>, within: u64) -> Net {
@@ -136,6 +137,57 @@ fn compression_is_agreed_on_without_a_slip() {
             for server in &net.servers {
                 assert!(server.routes.values().all(|route| route.start.codec.is_some() == is_compressed));
             }
+        }
+    }
+}
+
+/// Servers of random kinds that know random others, but none is left out.
+fn random_cluster(seed: u64, count: usize, kinds: &[Plan]) -> Vec<Plan> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let plan = |server: usize| {
+        let mut plan = kinds[rng.usize(0..kinds.len())].clone();
+        let mut routes: Vec<usize> = (0..rng.usize(0..3)).map(|_| rng.usize(0..count)).collect();
+        if server > 0 {
+            routes.push(rng.usize(0..server));
+        }
+        plan.cluster.routes = Plan::new(1, &routes).cluster.routes;
+        plan
+    };
+    (0..count).map(plan).collect()
+}
+
+fn all_kinds() -> [Plan; 4] {
+    [Plan::new(2, &[]), Plan::new(3, &[]), Plan::go(3, &[]), Plan::go(0, &[])]
+}
+
+#[test]
+fn random_clusters() {
+    for seed in 0..SEEDS {
+        for kinds in [&all_kinds()[..], &all_kinds()[..2], &all_kinds()[2..3]] {
+            let mut net = started(seed, random_cluster(seed, 8, kinds), 3000);
+            net.delay = 1 << net.rng.u32(0..8);
+            net.run(60_000);
+            net.check_full_mesh();
+        }
+    }
+}
+
+#[test]
+fn links_are_cut_and_healed() {
+    for seed in 0..SEEDS {
+        for kinds in [&all_kinds()[..], &all_kinds()[..2]] {
+            let mut net = started(seed, random_cluster(seed, 6, kinds), 3000);
+            net.run(60_000);
+            net.check_full_mesh();
+            for _ in 0..net.rng.usize(1..5) {
+                let (one, other) = (net.rng.usize(0..6), net.rng.usize(0..6));
+                let (after, length) = (net.rng.u64(0..60_000), net.rng.u64(0..300_000));
+                if one != other {
+                    net.cut(one, other, after, length);
+                }
+            }
+            net.run(460_000);
+            net.check_full_mesh();
         }
     }
 }

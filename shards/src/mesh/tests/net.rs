@@ -1,6 +1,6 @@
 //! A little network in memory: servers that are meshes with shards that do what a route needs, and wires that take their time.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -110,6 +110,8 @@ struct Wire {
     /// Server and number of the connection there, of who dialled and who was dialled.
     ends: [(usize, u64); 2],
     open: [bool; 2],
+    /// Nothing arrives any more.
+    broken: bool,
     /// When the last thing under way arrives at each end.
     latest: [u64; 2],
 }
@@ -137,6 +139,10 @@ enum Event {
         shard: u16,
         control: Control,
     },
+    Cut(usize, usize),
+    Heal(usize, usize),
+    /// An end of a broken wire gives up.
+    Timeout(usize, usize),
 }
 
 struct Due {
@@ -171,6 +177,7 @@ pub(super) struct Net {
     /// Connections made so far.
     pub dials: usize,
     wires: Vec<Wire>,
+    cuts: BTreeSet<(usize, usize)>,
     events: BinaryHeap<Due>,
     numbers: u64,
     reported_at: BTreeMap<(usize, u16), u64>,
@@ -195,6 +202,7 @@ impl Net {
             delay: 5,
             dials: 0,
             wires: Vec::new(),
+            cuts: BTreeSet::new(),
             events: BinaryHeap::new(),
             numbers: 0,
             reported_at: BTreeMap::new(),
@@ -203,6 +211,12 @@ impl Net {
 
     pub fn start(&mut self, server: usize, after: u64) {
         self.push(self.now + after, Event::Start(server));
+    }
+
+    /// Nothing passes between two servers for so long. What is connected notices at some time.
+    pub fn cut(&mut self, one: usize, other: usize, after: u64, milliseconds: u64) {
+        self.push(self.now + after, Event::Cut(one, other));
+        self.push(self.now + after + milliseconds, Event::Heal(one, other));
     }
 
     pub fn stop(&mut self, server: usize, after: u64) {
@@ -308,7 +322,25 @@ impl Net {
                     self.act(server);
                 }
             }
+            Event::Arrives { wire, .. } if self.wires[wire].broken => {}
             Event::Arrives { wire, end, bytes } => self.arrives(wire, end, bytes),
+            Event::Timeout(wire, end) => self.arrives(wire, end, None),
+            Event::Cut(one, other) => {
+                self.cuts.insert((one.min(other), one.max(other)));
+                for wire in 0..self.wires.len() {
+                    let ends = self.wires[wire].ends.map(|(server, _)| server);
+                    if ends == [one, other] || ends == [other, one] {
+                        self.wires[wire].broken = true;
+                        for end in 0..2 {
+                            let at = now + self.rng.u64(0..90_000);
+                            self.push(at, Event::Timeout(wire, end));
+                        }
+                    }
+                }
+            }
+            Event::Heal(one, other) => {
+                self.cuts.remove(&(one.min(other), one.max(other)));
+            }
             Event::Report { server, start, shard, control } => {
                 if self.servers[server].starts == start
                     && let Some(mesh) = &mut self.servers[server].mesh
@@ -497,20 +529,22 @@ impl Net {
         self.dials += 1;
         let target = (0..self.servers.len()).find(|&target| ip(target).to_string() == host);
         let target = target.filter(|&target| port == PORT && self.servers[target].mesh.is_some());
+        let is_cut = target.is_some_and(|target| self.cuts.contains(&(server.min(target), server.max(target))));
         let start = self.servers[server].starts;
         let result = match target {
-            Some(target) => {
+            Some(target) if !is_cut => {
                 let ends = [(server, self.numbers + 1), (target, self.numbers + 2)];
                 self.numbers += 2;
                 let at = self.soon();
                 let wire = self.wires.len();
-                self.wires.push(Wire { ends, open: [true; 2], latest: [at; 2] });
+                self.wires.push(Wire { ends, open: [true; 2], broken: false, latest: [at; 2] });
                 self.push(at, Event::Accept(wire));
                 Ok(wire)
             }
+            Some(_) => Err(format!("dial tcp {host}:{port}: i/o timeout")),
             None => Err(format!("dial tcp {host}:{port}: connect: connection refused")),
         };
-        let at = self.soon();
+        let at = self.soon() + if is_cut { 1000 } else { 0 };
         if let Ok(wire) = result {
             let latest = &mut self.wires[wire].latest[0];
             *latest = at.max(*latest);

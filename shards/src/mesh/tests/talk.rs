@@ -1,0 +1,318 @@
+//! One mesh and a peer that says what a test wants: who is refused with which words, and what the others hear.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::net::{cluster, url};
+use crate::config::{Cluster, Config, RouteAuthorization, Secret};
+use crate::connection::CloseReason;
+use crate::mesh::{Effect, Mesh, RouteKind, RouteStart};
+use crate::shard::mail::Control;
+
+const CONNECT: &str = "CONNECT {\"name\":\"NP\",\"cluster\":\"C\"}\r\n";
+
+/// A server `NTEST` with two shards, and what it has done.
+struct Talk {
+    mesh: Mesh,
+    effects: Vec<Effect>,
+    /// Next connection.
+    rid: u64,
+}
+
+impl Talk {
+    fn new(cluster: Cluster) -> Talk {
+        let mut config = Config { cluster: Some(cluster), ..crate::testing::config(1) };
+        config.shards.count = 2;
+        let mut talk = Talk { mesh: Mesh::new(Arc::new(config), 1), effects: Vec::new(), rid: 1 };
+        talk.mesh.start(1000);
+        talk
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut Mesh)) -> Vec<Effect> {
+        act(&mut self.mesh);
+        let mut effects = Vec::new();
+        self.mesh.take_effects(&mut effects);
+        effects
+    }
+
+    /// A connection comes in and says this; what it is told behind the greeting, and whether it is closed then.
+    fn hears(&mut self, lines: &str) -> (String, bool) {
+        let (rid, peer) = (self.rid, SocketAddr::from(([10, 0, 0, 9], 9999)));
+        self.rid += 1;
+        let mut effects = self.act(|mesh| mesh.accepted(1000, rid, peer));
+        assert!(said(&effects, rid).starts_with("INFO {\"server_id\":\"NTEST\","), "{effects:?}");
+        effects = self.act(|mesh| mesh.received(1000, rid, lines.as_bytes()));
+        let result = (said(&effects, rid), effects.iter().any(|effect| matches!(effect, Effect::Close { .. })));
+        self.effects = effects;
+        result
+    }
+
+    /// The route that the last words have made.
+    fn route(&self) -> Option<(u16, &RouteStart)> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Establish { shard, start } => Some((*shard, &**start)),
+            _ => None,
+        })
+    }
+
+    /// A shard reports an INFO; what its routes are told.
+    fn gossips(&mut self, rid: u64, json: &str) -> Vec<Effect> {
+        let json = json.as_bytes().into();
+        self.act(|mesh| mesh.report(1000, 0, Control::RouteInfo { rid, json }))
+    }
+}
+
+fn said(effects: &[Effect], to: u64) -> String {
+    let mut text = String::new();
+    for effect in effects {
+        if let Effect::Send { rid, bytes } = effect
+            && *rid == to
+        {
+            text.push_str(&String::from_utf8_lossy(bytes));
+        }
+    }
+    text
+}
+
+/// CONNECT and INFO of a server with that id, and something in its INFO besides.
+fn introduction(id: &str, more: &str) -> String {
+    format!(
+        "CONNECT {{\"name\":\"{id}\",\"cluster\":\"C\"}}\r\nINFO {{\"server_id\":\"{id}\",\"server_name\":\"{id}\",\
+         \"cluster\":\"C\",\"headers\":true,\"host\":\"h\",\"port\":7{more}}}\r\n"
+    )
+}
+
+const POOL: &str = ",\"route_pool_size\":3";
+
+#[test]
+fn who_is_refused_with_which_words() {
+    let violation = "-ERR 'Authorization Violation'\r\n";
+    for (lines, words) in [
+        ("INFO {}\r\n".to_owned(), violation),
+        ("PING\r\n".to_owned(), violation),
+        ("GET / HTTP/1.1\r\n".to_owned(), violation),
+        (CONNECT.replace("}", ",\"account\":\"A\"}"), violation),
+        (CONNECT.replace("}", ",\"lang\":\"go\"}"), "-ERR 'attempted to connect to route port'\r\n"),
+        (
+            CONNECT.replace("}", ",\"gateway\":\"X\"}"),
+            "-ERR 'Rejecting connection from gateway \"X\" on the Route port'\r\n",
+        ),
+        (CONNECT.replace("\"C\"", "\"D\""), "-ERR 'Rejecting connection, cluster name \"D\" does not match \"C\"'\r\n"),
+        (CONNECT.replace("\"C\"", "3"), ""),
+        (introduction("NP", "").replace("\"C\",\"headers\"", "\"D\",\"headers\""), ""),
+        (introduction("NTEST", POOL), ""),
+        (introduction("test", POOL), ""),
+        (introduction("NP", ",\"port\":\"x\""), ""),
+        (
+            introduction("NP", ",\"route_pool_size\":3,\"route_pool_idx\":3"),
+            "-ERR 'Invalid route pool index: 3 - pool size is 3'\r\n",
+        ),
+        (
+            introduction("NP", ",\"route_pool_size\":3,\"route_account\":\"A\""),
+            "-ERR 'Unable to lookup account \"A\": account missing'\r\n",
+        ),
+        (
+            introduction("NP", ",\"route_pool_size\":3,\"route_account\":\"$G\""),
+            "-ERR 'No route for account \"$G\"'\r\n",
+        ),
+        (
+            introduction("NP", ",\"route_account\":\"$SYS\""),
+            "-ERR 'Not possible to have a dedicated route for account \"$SYS\" between those servers'\r\n",
+        ),
+        (introduction("NP", ",\"compression\":\"zip\""), "-ERR 'unsupported route compression mode \"zip\"'\r\n"),
+        (
+            introduction("NP", ",\"x_pinmesh_route\":{\"v\":1,\"lanes\":3,\"lane\":0,\"inst\":\"i\"}"),
+            "-ERR 'Too many lanes: 2 were offered'\r\n",
+        ),
+        (introduction("NP", ",\"x_pinmesh_route\":{\"v\":1,\"lanes\":2,\"lane\":1,\"inst\":\"i\"}"), ""),
+        (format!("{CONNECT}RS+ $G a\r\n"), "-ERR 'Unknown Protocol Operation'\r\n"),
+        (format!("{CONNECT}-ERR 'no'\r\n"), ""),
+        (format!("{CONNECT}INFO {{{}", " ".repeat(70_000)), "-ERR 'maximum control line exceeded'\r\n"),
+    ] {
+        let mut talk = Talk::new(Cluster { name: "C".to_owned(), ..cluster() });
+        let shown = &lines[..lines.len().min(200)];
+        assert_eq!(talk.hears(&lines), (words.to_owned(), true), "{shown}");
+        assert!(talk.route().is_none() && talk.mesh.handshakes.is_empty() && talk.mesh.remotes.is_empty());
+    }
+}
+
+#[test]
+fn credentials() {
+    for password in ["secret".to_owned(), bcrypt::hash("secret", 4).unwrap()] {
+        let authorization = RouteAuthorization { user: "u".to_owned(), password: Secret(password.as_str().into()) };
+        let mut talk = Talk::new(Cluster { authorization: Some(authorization), ..cluster() });
+        let with = |more: &str| CONNECT.replace("}", &format!("{more}}}"));
+        assert_eq!(talk.hears(&with(",\"user\":\"u\",\"pass\":\"secret\"")), (String::new(), false));
+        for more in ["", ",\"user\":\"u\"", ",\"user\":\"x\",\"pass\":\"secret\"", ",\"user\":\"u\",\"pass\":\"x\""] {
+            let refused = ("-ERR 'Authorization Violation'\r\n".to_owned(), true);
+            assert_eq!(talk.hears(&with(more)), refused, "{more}");
+        }
+        assert_eq!(talk.hears(""), (String::new(), false));
+        let silent = talk.rid - 1;
+        assert!(talk.act(|mesh| mesh.run_timers(2999)).is_empty());
+        let late = talk.act(|mesh| mesh.run_timers(3000));
+        assert_eq!(said(&late, silent), "-ERR 'Authentication Timeout'\r\n");
+    }
+}
+
+#[test]
+fn a_pool_is_filled_place_by_place() {
+    let mut talk = Talk::new(cluster());
+    for (index, carries) in [(0, false), (2, true), (1, false)] {
+        let more = format!(",\"route_pool_size\":2,\"route_pool_idx\":{index}");
+        assert_eq!(talk.hears(&format!("{}PING\r\nRS+ $G a\r\n", introduction("NP", &more))), (String::new(), false));
+        let (shard, start) = talk.route().expect("a route");
+        assert_eq!((shard, start.peer, start.solicited, start.explicit), (0, 0, false, false));
+        assert_eq!(start.kind, RouteKind::Pool { index, carries });
+        assert_eq!(start.input, b"PING\r\nRS+ $G a\r\n", "the rest is for the shard");
+        let told =
+            talk.effects.iter().filter(|effect| matches!(effect, Effect::Tell { control: Control::PeerUp { .. }, .. }));
+        assert_eq!(told.count(), if carries { 2 } else { 0 });
+        assert_eq!(talk.hears(&introduction("NP", &more)), (String::new(), true), "this place is taken");
+    }
+    let system = format!("{POOL},\"route_account\":\"$SYS\"");
+    assert_eq!(talk.hears(&introduction("NP", &system)), (String::new(), false));
+    let kind = RouteKind::Dedicated { account: "$SYS".into(), carries: false };
+    assert_eq!(talk.route().expect("a route").1.kind, kind);
+    assert_eq!(talk.hears(&introduction("NP", &system)), (String::new(), true));
+}
+
+#[test]
+fn a_pinned_global_account_goes_its_own_way() {
+    let mut talk = Talk::new(Cluster { accounts: vec!["$G".to_owned()], ..cluster() });
+    talk.hears(&introduction("NP", ",\"route_pool_size\":3,\"route_pool_idx\":2"));
+    assert_eq!(talk.route().expect("a route").1.kind, RouteKind::Pool { index: 2, carries: false });
+    talk.hears(&introduction("NP", ",\"route_pool_size\":3,\"route_account\":\"$G\""));
+    assert_eq!(talk.route().expect("a route").1.kind, RouteKind::Dedicated { account: "$G".into(), carries: true });
+}
+
+#[test]
+fn what_others_hear_of_a_new_server() {
+    let mut talk = Talk::new(cluster());
+    talk.hears(&introduction("NA", ""));
+    let neighbour = talk.rid - 1;
+    talk.hears(&introduction("NB", ",\"nonce\":\"x\",\"x_other\":1,\"gossip_mode\":2,\"proto\":2"));
+    let told = talk.effects.iter().filter_map(|effect| match effect {
+        Effect::Tell { control: Control::RouteTell { rid, bytes }, .. } => Some((*rid, String::from_utf8_lossy(bytes))),
+        _ => None,
+    });
+    let [(rid, line)] = &told.collect::<Vec<_>>()[..] else { panic!("one server is told") };
+    assert_eq!(*rid, neighbour);
+    assert!(line.contains("\"server_id\":\"NB\"") && line.contains("\"ip\":\"nats-route://10.0.0.9:7/\""), "{line}");
+    assert!(line.contains("\"gossip_mode\":1") && !line.contains("nonce") && !line.contains("x_other"), "{line}");
+    talk.hears(&introduction("NC", ",\"gossip_mode\":1"));
+    let is_told = |effect: &Effect| matches!(effect, Effect::Tell { control: Control::RouteTell { .. }, .. });
+    assert!(!talk.effects.iter().any(is_told), "that was forbidden");
+}
+
+#[test]
+fn what_is_done_about_gossip() {
+    let mut talk = Talk::new(Cluster { routes: vec![url(7)], ..cluster() });
+    talk.hears(&introduction("NA", ""));
+    let rid = talk.rid - 1;
+    let about = |id: &str, ip: &str| format!("{{\"server_id\":\"{id}\",\"host\":\"x\",\"port\":1,\"ip\":\"{ip}\"}}");
+    let dialled = |talk: &mut Talk| {
+        let effects = talk.act(|mesh| mesh.run_timers(1000));
+        let dials = effects.iter().filter_map(|effect| match effect {
+            Effect::Dial { host, port, .. } => Some(format!("{host} {port}")),
+            _ => None,
+        });
+        dials.collect::<Vec<_>>()
+    };
+    dialled(&mut talk);
+    for (json, expected) in [
+        (about("NZ", "nats-route://10.0.0.5:6/"), Some("10.0.0.5 6")),
+        (about("NZ", "nats-route://10.0.0.5:6/"), None),
+        (about("NY", "nats-route://[::1]:6/"), Some("::1 6")),
+        (about("NX", "nats-route://10.0.0.7:6222/"), None),
+        (about("NW", ""), None),
+        (about("NA", "nats-route://10.0.0.8:6/"), None),
+        ("{\"server_id\":\"NV\",\"gateway\":\"g\",\"ip\":\"nats-route://10.0.0.8:6/\"}".to_owned(), None),
+    ] {
+        talk.gossips(rid, &json);
+        assert_eq!(dialled(&mut talk), expected.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{json}");
+    }
+    for number in 0..10_000 {
+        talk.gossips(rid, &about(&format!("N{number}"), &format!("nats-route://10.1.0.1:{}/", number + 1)));
+    }
+    let dials = dialled(&mut talk).len();
+    assert!((100..1000).contains(&dials), "{dials} errands because of what one server tells");
+}
+
+#[test]
+fn later_infos() {
+    let mut talk = Talk::new(cluster());
+    talk.hears(&introduction("NA", ",\"connect_urls\":[\"a:1\"]"));
+    let rid = talk.rid - 1;
+    let urls = |talk: &Talk| talk.mesh.status().connect_urls.expect("there was a remote").to_vec();
+    assert_eq!(urls(&talk), ["a:1"]);
+    assert!(talk.gossips(rid, "{\"server_id\":\"NA\",\"connect_urls\":[\"b:1\"]}").is_empty());
+    assert_eq!(talk.gossips(rid, "{\"server_id\":\"NA\",\"ldm\":true}").len(), 2, "each shard hears of it");
+    assert!(urls(&talk).is_empty());
+
+    let request = "{\"server_id\":\"\",\"route_account\":\"A\",\"route_acc_add_reqid\":\"q\",\"route_pool_size\":3}";
+    let [Effect::Tell { control: Control::RouteTell { bytes, .. }, .. }] = &talk.gossips(rid, request)[..] else {
+        panic!("an answer is expected")
+    };
+    let answer = String::from_utf8_lossy(bytes);
+    assert!(answer.contains("\"route_acc_add_reqid\":\"q\"") && !answer.contains("route_account"), "{answer}");
+    assert!(answer.contains("\"server_id\":\"\""));
+
+    for (json, expected) in [
+        ("{\"server_id\":\"NTEST\"}", CloseReason::DuplicateRoute),
+        ("{\"server_id\":\"NA\",\"cluster\":\"D\"}", CloseReason::ClusterNameConflict),
+        ("{\"server_id\":3}", CloseReason::ProtocolViolation),
+    ] {
+        let effects = talk.gossips(rid, json);
+        let [Effect::Tell { control: Control::RouteClose { reason, .. }, .. }] = &effects[..] else {
+            panic!("{json} does not close the route: {effects:?}")
+        };
+        assert_eq!(*reason, expected, "{json}");
+    }
+    let closed = Control::RouteClosed { rid, reason: CloseReason::ClientClosed };
+    let effects = talk.act(|mesh| mesh.report(1000, 0, closed));
+    let downs =
+        effects.iter().filter(|effect| matches!(effect, Effect::Tell { control: Control::PeerDown { peer: 0 }, .. }));
+    assert_eq!((downs.count(), effects.len()), (2, 2));
+    talk.hears(&introduction("NB", ""));
+    assert_eq!(talk.route().expect("a route").1.peer, 1, "a number is not used before it is forgotten");
+    talk.act(|mesh| mesh.report(1000, 0, Control::RouteForgotten { rid }));
+    talk.hears(&introduction("NC", ""));
+    assert_eq!(talk.route().expect("a route").1.peer, 0);
+}
+
+#[test]
+fn a_generated_name_gives_way() {
+    let mut talk = Talk::new(Cluster { name: "B".to_owned(), name_is_dynamic: true, ..cluster() });
+    talk.hears(&introduction("NA", "").replace("\"C\"", "\"B\""));
+    let former = talk.rid - 1;
+    let lesser = introduction("NB", ",\"cluster_dynamic\":true").replace("\"C\"", "\"A\"").replacen(
+        "}",
+        ",\"cluster_dynamic\":true}",
+        1,
+    );
+    assert!(talk.hears(&lesser).1);
+    assert_eq!(talk.hears(&introduction("NC", "")), (String::new(), false));
+    assert_eq!(talk.mesh.status().cluster, "C");
+    let closes = |effect: &Effect| matches!(effect, Effect::Tell { control: Control::RouteClose { rid, .. }, .. } if *rid == former);
+    assert!(talk.effects.iter().any(closes), "it knows us by the old name");
+}
+
+#[test]
+fn attempts_and_their_pauses() {
+    for (backoff, pauses) in [(false, [1000; 7]), (true, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])] {
+        let mut talk = Talk::new(Cluster { routes: vec![url(7)], connect_backoff: backoff, ..cluster() });
+        let mut now = 1000;
+        for (attempt, pause) in (1..).zip(pauses) {
+            let effects = talk.act(|mesh| mesh.run_timers(now));
+            assert!(
+                matches!(&effects[..], [Effect::Dial { attempt: number, .. }] if *number == attempt),
+                "{effects:?}"
+            );
+            let refused = Err(crate::mesh::DialError::Failed("refused".to_owned()));
+            talk.act(|mesh| mesh.dialed(now, attempt, refused));
+            assert_eq!(talk.mesh.next_timer(), Some(now + pause));
+            now += pause;
+        }
+    }
+}
