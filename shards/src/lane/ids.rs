@@ -28,3 +28,22 @@ impl Default for ConnectionIds {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn no_number_is_given_twice() {
+        let ids = ConnectionIds::new();
+        let taken = thread::scope(|scope| {
+            let takers: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..1000).map(|_| ids.take()).collect::<Vec<_>>())).collect();
+            takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect::<HashSet<_>>()
+        });
+        assert_eq!((taken.len(), taken.iter().min()), (4000, Some(&FIRST)));
+    }
+}
