@@ -3,6 +3,7 @@
 //! What cannot be alike is made alike first: ids, times, ports, sizes of the process, the numbers of connections (the reference's own
 //! clients take some), and the order of subscriptions, which is nobody's promise.
 
+mod cluster;
 mod http;
 mod scene;
 

@@ -78,6 +78,14 @@ impl Scene {
             // Which ones are on a page is left to chance.
             *list = Value::from(list.as_array().map_or(0, Vec::len));
         }
+        if path.contains("sort=reason")
+            && let Some(list) = value.get_mut("connections").and_then(Value::as_array_mut)
+        {
+            // Among those with the same reason the reference's order is left to chance.
+            for alike in list.chunk_by_mut(|one, other| one["reason"] == other["reason"]) {
+                alike.sort_by_key(|connection| connection["cid"].as_u64());
+            }
+        }
         (head, value)
     }
 
