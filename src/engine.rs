@@ -92,6 +92,7 @@ fn cluster(options: &Options, facts: ClusterFacts, client_urls: Vec<String>) -> 
         permissions: cluster.permissions.clone(),
         pool_size: u32::try_from(cluster.pool_size).ok(),
         accounts: cluster.accounts.clone(),
+        system_account: !options.no_system_account,
         compression: cluster.compression.mode.clone(),
         rtt_thresholds: cluster.compression.rtt_thresholds.clone(),
         ping_interval: said(cluster.ping_interval, timers.ping_interval).min(LONGEST_PING_INTERVAL),
@@ -194,7 +195,7 @@ mod tests {
         assert_eq!((plain.write_deadline, plain.write_timeout_retry), (Duration::from_secs(10), true));
         assert_eq!(plain.auth_timeout, Duration::from_secs(2));
         assert!(plain.authorization.is_none() && plain.permissions.is_none() && plain.routes.is_empty());
-        assert!(plain.rtt_thresholds.is_empty());
+        assert!(plain.rtt_thresholds.is_empty() && plain.system_account);
 
         let said = clustered(|options| {
             options.timers.write_timeout = WriteTimeout::Close;
@@ -205,6 +206,7 @@ mod tests {
             options.cluster.pool_size = -1;
             options.cluster.connect_retries = -5;
             options.cluster.ping_max = 7;
+            options.no_system_account = true;
             options.cluster.write_deadline = Duration::from_secs(3);
             options.cluster.compression.mode = "auto".to_owned();
             options.cluster.routes = vec![route_url("nats://h:1").unwrap()];
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!((said.ping_interval, said.ping_max), (Duration::from_secs(5), 7));
         assert_eq!((said.write_deadline, said.write_timeout_retry), (Duration::from_secs(3), false));
         assert_eq!((said.compression.as_str(), said.rtt_thresholds.len()), ("s2_auto", 3));
-        assert_eq!(said.routes.len(), 1);
+        assert_eq!((said.routes.len(), said.system_account), (1, false));
     }
 
     #[test]

@@ -193,6 +193,8 @@ pub struct Cluster {
     pub pool_size: Option<u32>,
     /// `accounts`: each has a route connection of its own to every peer.
     pub accounts: Vec<String>,
+    /// `no_system_account` turned around: the servers' own account has one, too, wherever there are pools.
+    pub system_account: bool,
     /// `compression`, as in INFO (`accept`, `off`, `s2_fast`, …).
     pub compression: String,
     /// `compression { rtt_thresholds }` of `s2_auto`.

@@ -166,6 +166,8 @@ fn says_of_its_routes_what_the_reference_says() -> Result<()> {
             let mut kinds = [other; 2];
             kinds[seat] = Kind::Ours(2);
             let ours = Play::perform(&kinds, cluster)?;
+            let log = ours.members[seat].server.log();
+            assert!(!log.contains("[ERR]"), "nothing was asked of the other that it does not have: {log}");
             for path in [
                 "/routez",
                 "/routez?subs=1",

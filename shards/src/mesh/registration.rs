@@ -9,6 +9,7 @@ use super::greeting::Then;
 use super::handshake::Handshake;
 use super::remotes::{Links, Place, Remote, remember_way};
 use super::{Effect, MAX_PEERS, Mesh, PeerPath, RECONNECT_PAUSE, RemoteServer, Route, RouteKind, RouteStart};
+use crate::config::Cluster;
 use crate::connection::CloseReason;
 use crate::protocol::route::{RouteInfo, account_index};
 use crate::shard::mail::Control;
@@ -34,8 +35,11 @@ impl Mesh {
     }
 
     fn dedicated_accounts(&self) -> impl Iterator<Item = &str> {
-        let configured = self.cluster.accounts.iter().map(String::as_str);
-        configured.chain([SYSTEM_ACCOUNT]).take(if self.pool_size() > 0 { usize::MAX } else { 0 })
+        let Cluster { accounts, system_account, .. } = &self.cluster;
+        let configured = accounts.iter().map(String::as_str);
+        let system =
+            (*system_account && !configured.clone().any(|account| account == SYSTEM_ACCOUNT)).then_some(SYSTEM_ACCOUNT);
+        configured.chain(system).take(if self.pool_size() > 0 { usize::MAX } else { 0 })
     }
 
     /// INFO of a server that this one has dialled.

@@ -34,6 +34,7 @@ pub(super) fn cluster() -> Cluster {
         permissions: None,
         pool_size: Some(3),
         accounts: Vec::new(),
+        system_account: true,
         compression: "accept".to_owned(),
         rtt_thresholds: Vec::new(),
         ping_interval: Duration::from_secs(30),

@@ -29,6 +29,7 @@ pub(super) fn clustered(shards: usize) -> Config {
         permissions: None,
         pool_size: Some(3),
         accounts: Vec::new(),
+        system_account: true,
         compression: "off".to_owned(),
         rtt_thresholds: Vec::new(),
         ping_interval: Duration::from_secs(30),
