@@ -192,7 +192,13 @@ impl Routes {
     fn accept(&mut self, lanes: &mut Lanes) {
         for _ in 0..ACCEPTS {
             let Some(acceptor) = &mut self.acceptor else { return };
-            let Some((stream, peer)) = acceptor.accept(self.now) else { return };
+            let Some((stream, peer)) = acceptor.accept(self.now) else {
+                if acceptor.paused_until().is_some() {
+                    // A stranger may have the file descriptor that is missing.
+                    self.end_oldest(lanes);
+                }
+                return;
+            };
             if self.handshakes.len() >= HANDSHAKES {
                 self.end_oldest(lanes);
             }
