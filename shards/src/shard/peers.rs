@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::{Core, Shard, mark_dirty};
 use crate::account;
-use crate::connection::{Coverage, Key};
+use crate::connection::{CloseReason, Closing, Coverage, Key};
 use crate::interest::News;
 use crate::mesh::PeerPath;
 use crate::protocol::route::write;
@@ -17,6 +17,9 @@ use crate::protocol::route::write;
 const ANNOUNCED_IN_A_TURN: usize = 2048;
 /// A route for which so much waits is told nothing more of what there was before it came.
 const ANNOUNCE_BELOW: usize = 1024 * 1024;
+
+/// A route for which so much waits is closed: it is more than ten million interests.
+const MOST_PENDING: usize = 512 * 1024 * 1024;
 
 /// This shard's way to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,9 +234,23 @@ impl Core {
         }
         connection.out.append(&mut self.pool, &self.scratch);
         mark_dirty(&mut self.dirty, connection);
+        if connection.out.pending() > MOST_PENDING {
+            // Messages can be dropped, but a peer that misses interest is wrong for ever.
+            self.too_slow(key);
+            return;
+        }
         if self.tracing {
             let line = String::from_utf8_lossy(&self.scratch).trim_end().to_owned();
             self.trace_line(key, "->>", &line);
+        }
+    }
+
+    #[cold]
+    fn too_slow(&mut self, key: Key) {
+        if let Some(connection) = self.connection(key) {
+            log::info!("{} - Slow Consumer Detected: MaxPending of {MOST_PENDING} Exceeded", connection.label());
+            self.counters.slow_consumers += 1;
+            self.close(key, Closing::Now(CloseReason::SlowConsumerPendingBytes));
         }
     }
 
