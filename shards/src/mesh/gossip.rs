@@ -129,7 +129,8 @@ impl Mesh {
         let account = Some(info.route_account.as_str()).filter(|account| !account.is_empty());
         let is_known = match (self.remotes.get(id), account) {
             (Some(remote), Some(account)) => !remote.links.is_free(&Place::Account(account.into())),
-            (Some(_), None) => true,
+            // Connections of its accounts may be there before any other.
+            (Some(remote), None) => remote.links.voice(None).is_some(),
             (None, _) => self.sets.contains_key(id),
         };
         // A first connection brings those of its accounts along.

@@ -232,6 +232,12 @@ fn what_is_done_about_gossip() {
         talk.gossips(rid, &json);
         assert_eq!(dialled(&mut talk), expected.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{json}");
     }
+    // Only a connection of an account has come from there.
+    talk.hears(&introduction("NB", ",\"route_pool_size\":3,\"route_account\":\"$SYS\""));
+    assert!(talk.route().is_some());
+    dialled(&mut talk);
+    talk.gossips(rid, &about("NB", "nats-route://10.0.0.9:6/"));
+    assert_eq!(dialled(&mut talk), ["10.0.0.9 6"], "the others are missing");
     for number in 0..10_000 {
         talk.gossips(rid, &about(&format!("N{number}"), &format!("nats-route://10.1.0.1:{}/", number + 1)));
     }
