@@ -67,8 +67,7 @@ impl Mesh {
     /// A route has got an INFO.
     pub(super) fn later_info(&mut self, now: u64, rid: u64, json: &[u8]) {
         let Some(route) = self.routes.get(&rid) else { return };
-        let Some(remote) = self.remotes.get(&route.server) else { return };
-        let (server, address) = (route.server.clone(), remote.address);
+        let (server, address) = (route.server.clone(), route.address);
         let info = match RouteInfo::parse(json) {
             Ok(info) => info,
             Err(error) => {

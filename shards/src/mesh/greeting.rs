@@ -1,5 +1,7 @@
 //! The first words: who may speak at all, whether it is the same cluster, and how a connection ends that is not wanted.
 
+use std::fmt;
+
 use super::dialing::{Errand, Occasion, Purpose};
 use super::handshake::{Gibberish, Handshake, Stage, Word};
 use super::name::Match;
@@ -8,6 +10,7 @@ use crate::auth::{self, Decision};
 use crate::config::Auth;
 use crate::connection::{CloseReason, Codec};
 use crate::protocol::connect::ConnectOptions;
+use crate::protocol::quote::quoted;
 use crate::protocol::route::{RouteConnect, RouteInfo, RouteParseError};
 use crate::protocol::s2;
 use crate::shard::mail::Control;
@@ -44,6 +47,9 @@ impl Mesh {
 
     fn take_word(&mut self, now: u64, rid: u64, word: Word) {
         let Some(handshake) = self.handshakes.get_mut(&rid) else { return };
+        if self.config.trace.enabled {
+            word.trace(handshake.label());
+        }
         match (handshake.stage, word) {
             (Stage::Connect, Word::Connect(json)) => self.take_connect(now, rid, &json),
             (Stage::Connect, _) => self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure),
@@ -52,6 +58,7 @@ impl Mesh {
                 if stage == Stage::Lane && handshake.errand.is_none() {
                     handshake.stage = Stage::Parked;
                 }
+                self.trace_sent(rid, format_args!("PONG"));
                 self.send(rid, b"PONG\r\n".to_vec());
             }
             (Stage::Lane, Word::Pong) => self.lane_confirmed(now, rid),
@@ -94,7 +101,7 @@ impl Mesh {
         };
         if !self.is_authorized(&connect) {
             match connect.credentials.user.as_deref() {
-                Some(user) => log::error!("{label} - authentication error - User {user:?}"),
+                Some(user) => log::error!("{label} - authentication error - User {}", quoted(user.as_bytes())),
                 None => log::error!("{label} - authentication error"),
             }
             return self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
@@ -108,7 +115,8 @@ impl Mesh {
             return self.refuse(now, rid, complaint, CloseReason::IncorrectPort);
         }
         if !connect.gateway.is_empty() {
-            let complaint = format!("Rejecting connection from gateway {:?} on the Route port", connect.gateway);
+            let complaint =
+                format!("Rejecting connection from gateway {} on the Route port", quoted(connect.gateway.as_bytes()));
             log::error!("{label} - {complaint}");
             log::error!("{label} - wrong gateway");
             return self.refuse(now, rid, &complaint, CloseReason::WrongGateway);
@@ -117,8 +125,8 @@ impl Mesh {
             Match::Same => {}
             Match::Adopted => self.renamed(now, &connect.name),
             Match::Conflict => {
-                let (theirs, mine) = (&connect.cluster, &self.name.name);
-                let complaint = format!("Rejecting connection, cluster name {theirs:?} does not match {mine:?}");
+                let (theirs, mine) = (quoted(connect.cluster.as_bytes()), quoted(self.name.name.as_bytes()));
+                let complaint = format!("Rejecting connection, cluster name {theirs} does not match {mine}");
                 log::error!("{label} - {complaint}");
                 log::error!("{label} - cluster name from remote server conflicts");
                 return self.refuse(now, rid, &complaint, CloseReason::ClusterNameConflict);
@@ -173,7 +181,7 @@ impl Mesh {
             return;
         }
         if errand.is_none() && info.server_name == self.config.identity.server_name {
-            log::error!("{label} - Remote server has a duplicate name: {:?}", info.server_name);
+            log::error!("{label} - Remote server has a duplicate name: {}", quoted(info.server_name.as_bytes()));
             return self.end_handshake(now, rid, None, CloseReason::DuplicateServerName, Then::Done);
         }
         if !self.agrees_on_compression(now, rid, &info) {
@@ -268,6 +276,7 @@ impl Mesh {
         then: Then,
     ) {
         if let Some(complaint) = complaint {
+            self.trace_sent(rid, format_args!("-ERR {complaint}"));
             self.send(rid, format!("-ERR '{complaint}'\r\n").into_bytes());
         }
         let Some(handshake) = self.handshakes.remove(&rid) else { return };
@@ -323,6 +332,12 @@ impl Mesh {
         if let Some(handshake) = self.handshakes.get_mut(&rid) {
             let bytes = handshake.encode(bytes);
             self.effects.push(Effect::Send { rid, bytes });
+        }
+    }
+
+    fn trace_sent(&self, rid: u64, line: fmt::Arguments<'_>) {
+        if self.config.trace.enabled {
+            log::trace!("{} - ->> [{line}]", self.label(rid));
         }
     }
 

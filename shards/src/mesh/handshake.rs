@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::RouteLabel;
 use super::dialing::Errand;
 use crate::connection::Codec;
+use crate::protocol::connect::redact;
 use crate::protocol::route::{MAX_CONTROL_LINE, RouteLimits, RouteOp, RouteParseError, RouteParser, RouteStep};
 use crate::protocol::s2::Compression;
 
@@ -168,6 +169,19 @@ impl Handshake {
 }
 
 impl Word {
+    /// Logs what was said, but no secrets; INFO is not logged.
+    pub fn trace(&self, label: RouteLabel) {
+        match self {
+            Word::Connect(json) => {
+                log::trace!("{label} - <<- [CONNECT {}]", String::from_utf8_lossy(&redact(json)));
+            }
+            Word::Ping => log::trace!("{label} - <<- [PING]"),
+            Word::Pong => log::trace!("{label} - <<- [PONG]"),
+            Word::Complaint(text) => log::trace!("{label} - <<- [-ERR '{text}']"),
+            Word::Info(_) | Word::Nothing | Word::Other => {}
+        }
+    }
+
     fn of(op: RouteOp<'_>) -> Word {
         match op {
             RouteOp::Connect { json } => Word::Connect(json.to_vec()),

@@ -16,7 +16,7 @@ use crate::connection::CloseReason;
 use crate::protocol::route::{LanesOffer, RouteInfo};
 
 /// Time for all lanes to come up, in milliseconds.
-const PATIENCE: u64 = 5000;
+const PATIENCE: u64 = 10_000;
 
 /// Lanes that are not all there yet.
 #[derive(Debug)]

@@ -205,6 +205,7 @@ pub struct MeshStatus {
 struct Route {
     /// `server_id` of the remote.
     server: String,
+    address: SocketAddr,
     shard: u16,
     /// The way to the remote that all shards were told of.
     carries: bool,

@@ -11,6 +11,7 @@ use super::remotes::{Links, Place, Remote, remember_way};
 use super::{Effect, MAX_PEERS, Mesh, PeerPath, RECONNECT_PAUSE, RemoteServer, Route, RouteKind, RouteStart};
 use crate::config::Cluster;
 use crate::connection::CloseReason;
+use crate::protocol::quote::quoted;
 use crate::protocol::route::{RouteInfo, account_index};
 use crate::shard::mail::Control;
 
@@ -118,9 +119,9 @@ impl Mesh {
         } else if self.dedicated_accounts().any(|dedicated| dedicated == account) {
             Ok(Place::Account(account.into()))
         } else if account == GLOBAL_ACCOUNT {
-            Err((format!("No route for account {account:?}"), CloseReason::ProtocolViolation))
+            Err((format!("No route for account {}", quoted(account.as_bytes())), CloseReason::ProtocolViolation))
         } else {
-            let complaint = format!("Unable to lookup account {account:?}: account missing");
+            let complaint = format!("Unable to lookup account {}: account missing", quoted(account.as_bytes()));
             Err((complaint, CloseReason::MissingAccount))
         }
     }
@@ -177,6 +178,9 @@ impl Mesh {
         remote.links.occupy(&place, rid);
         let report_pong = way.is_some() && matches!(place, Place::Pool(_)) && remote.links.free_slot().is_some();
         let (address, shard) = (handshake.address, remote.peer % self.shards);
+        if way.is_some() {
+            remote.dialled = Some(address);
+        }
         if let Some(way) = way.clone() {
             self.remember(id, way);
         }
@@ -232,8 +236,6 @@ impl Mesh {
 
     /// Enters a new server in the table. False: there is no room, and the connection has ended.
     pub(super) fn add_remote(&mut self, now: u64, rid: u64, info: &RouteInfo, links: Links) -> bool {
-        let Some(handshake) = self.handshakes.get(&rid) else { return false };
-        let address = handshake.address;
         let Some(peer) = self.numbers.take() else {
             log::error!("{} - There are {MAX_PEERS} remote servers, which is the most", self.label(rid));
             self.end_handshake(now, rid, None, CloseReason::MaxConnectionsExceeded, Then::Retry);
@@ -252,7 +254,7 @@ impl Mesh {
                 compresses: !matches!(info.compression.as_str(), "" | "not supported"),
             }),
             peer,
-            address,
+            dialled: None,
             ways: Vec::new(),
             connect_urls: info.connect_urls.clone(),
             permissions,
@@ -294,7 +296,7 @@ impl Mesh {
             report_pong,
         };
         self.numbers.keep(rid, remote.peer);
-        self.routes.insert(rid, Route { server: id.to_owned(), shard, carries: false });
+        self.routes.insert(rid, Route { server: id.to_owned(), address, shard, carries: false });
         self.effects.push(Effect::Establish { shard, start: Box::new(start) });
     }
 
@@ -317,7 +319,7 @@ impl Mesh {
     pub(super) fn pool_confirmed(&mut self, now: u64, rid: u64) {
         let Some(remote) = self.routes.get(&rid).and_then(|route| self.remotes.get(&route.server)) else { return };
         if let (Some(_), Some(way)) = (remote.links.free_slot(), remote.ways.first()) {
-            let errand = Errand { address: Some(remote.address), ..Errand::new(way.clone(), Purpose::Any) };
+            let errand = Errand { address: remote.dialled, ..Errand::new(way.clone(), Purpose::Any) };
             self.set_out(errand, Occasion::First, now);
         }
     }
@@ -386,5 +388,6 @@ impl Mesh {
 }
 
 fn impossible_dedicated(account: &str) -> String {
-    format!("Not possible to have a dedicated route for account {account:?} between those servers")
+    let account = quoted(account.as_bytes());
+    format!("Not possible to have a dedicated route for account {account} between those servers")
 }

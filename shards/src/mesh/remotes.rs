@@ -13,8 +13,8 @@ pub(super) struct Remote {
     pub server: Arc<RemoteServer>,
     /// Its number.
     pub peer: u16,
-    /// Where its routes lead.
-    pub address: SocketAddr,
+    /// Where it was reached, if this server dialled.
+    pub dialled: Option<SocketAddr>,
     /// What led there; empty if only the other side dialled. The first one is used.
     pub ways: Vec<Way>,
     /// Where its clients connect; counted in the mesh's URLs.

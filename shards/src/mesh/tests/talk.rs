@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::net::{cluster, url};
 use crate::config::{Cluster, Config, RouteAuthorization, Secret};
 use crate::connection::CloseReason;
@@ -319,6 +321,47 @@ fn attempts_and_their_pauses() {
             talk.act(|mesh| mesh.dialed(now, attempt, refused));
             assert_eq!(talk.mesh.next_timer(), Some(now + pause));
             now += pause;
+        }
+    }
+}
+
+proptest! {
+    /// Whatever somebody says: nothing panics, others do not notice, and what is kept of it is bounded.
+    #[test]
+    fn nonsense_hurts_nobody(
+        words in prop::collection::vec((0usize..12, any::<u8>(), any::<bool>()), 0..40),
+        noise in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let mut talk = Talk::new(cluster());
+        talk.hears(&introduction("NA", POOL));
+        talk.hears("");
+        let rid = talk.rid - 1;
+        for (word, number, cut) in words {
+            let lane = format!(",\"x_pinmesh_route\":{{\"v\":1,\"lanes\":2,\"lane\":{},\"inst\":\"i\"}}", number % 3);
+            let line = match word {
+                0 => introduction("NB", POOL),
+                1 => introduction("NB", &lane),
+                2 => introduction("NB", ",\"compression\":\"s2_fast\""),
+                3 => introduction("", ""),
+                4 => introduction("NA", &format!("{POOL},\"route_pool_idx\":{number}")),
+                5 => CONNECT.to_owned(),
+                6 => "PING\r\nPONG\r\n+OK\r\n".to_owned(),
+                7 => "RMSG $G a 5\r\nhello\r\n".to_owned(),
+                8 => format!("INFO {{\"server_id\":\"N{number}\"}}\r\n"),
+                9 => String::from_utf8_lossy(&noise).into_owned(),
+                10 => "-ERR 'x'\r\n".to_owned(),
+                _ => "\r\n".to_owned(),
+            };
+            let bytes = line.as_bytes();
+            let bytes = if cut { &bytes[..bytes.len() * usize::from(number) / 256] } else { bytes };
+            let now = 1000 + u64::from(number) * 100;
+            let effects = talk.act(|mesh| {
+                mesh.received(now, rid, bytes);
+                mesh.run_timers(now);
+            });
+            let is_at_na = |effect: &Effect| matches!(effect, Effect::Tell { control: Control::RouteClose { .. }, .. });
+            prop_assert!(!effects.iter().any(is_at_na));
+            prop_assert!(talk.mesh.remotes.contains_key("NA"));
         }
     }
 }
