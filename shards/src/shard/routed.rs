@@ -270,6 +270,7 @@ impl Shard {
         // One like the message before it.
         if let Some(run) = &mut self.core.run
             && routed.header_len == 0
+            && routed.queues.is_empty()
             && let Some(tail) = routed.tail
             && routed.reply.is_none_or(|reply| !reply.starts_with(ACK_REPLY))
             && run.goes_on(

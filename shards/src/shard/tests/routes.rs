@@ -255,6 +255,20 @@ fn a_group_without_members_here_is_served_by_another_peer() {
     });
 }
 
+/// A run of messages on one subject ends where one is for a group, too.
+#[test]
+fn a_message_for_a_group_does_not_go_with_those_before_it() {
+    let mut net = Net::new(3, clustered(2));
+    let peer = Peer::join(&mut net, 0, 1, None);
+    let client = net.join(0, QUIET);
+    net.ask(client, "SUB a 1\r\nSUB a q 2\r\nPING\r\n");
+    let plain = "RMSG $G a 1\r\nx\r\n".repeat(3);
+    peer.say(&mut net, 0, format!("{plain}RMSG $G a | q 1\r\nx\r\n{plain}"));
+    let got = messages(&mut net, client);
+    let of_group = Frame::msg("a", "2", "x");
+    assert_eq!((got.len(), got.iter().filter(|message| **message == of_group).count()), (8, 1), "{got:?}");
+}
+
 #[test]
 fn every_member_in_the_cluster_has_the_same_chance() {
     let mut net = Net::new(7, clustered(2));

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::client::PLAIN;
 use crate::cluster::free_port;
-use crate::{Cluster, Peer, Received, eventually};
+use crate::{Cluster, DEADLINE, Peer, Received, poll_until};
 
 use super::{Ear, finish, settle, text};
 
@@ -236,9 +236,8 @@ pub fn crosses_once(cluster: &Cluster) -> Result<()> {
     }
     ensure!(got == 10 * MESSAGES, "{got} messages at eight plain subscriptions and two groups");
     // Servers tell each other a little about themselves, too.
-    let crossed = eventually("the messages in the count of the routes", || {
-        arrived().ok().map(|now| now - before).filter(|&crossed| crossed > MESSAGES)
-    });
+    let crossed = poll_until(DEADLINE, || arrived().ok().map(|now| now - before).filter(|&crossed| crossed > MESSAGES))
+        .with_context(|| format!("the routes count {:?} messages, {before} of them before", arrived()))?;
     ensure!(crossed < MESSAGES + 200, "{MESSAGES} messages crossed the route {crossed} times");
     Ok(())
 }

@@ -46,6 +46,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("members of a group share evenly", queues::shared_evenly),
     scenario("groups beside plain subscriptions", queues::beside_plain),
     scenario("the members that are left do the work", queues::members_leave).long(),
+    scenario("members leave while there is work", queues::members_leave_under_load).long(),
     scenario("requests are answered or refused", requests::answered_or_refused),
     scenario("requests from new inboxes", requests::new_inboxes).with_equal_pools(),
     scenario("interest ends with its client", interest::ends_with_the_client).long(),

@@ -1,10 +1,11 @@
 //! Queue groups over the whole cluster: each message to exactly one member, whichever server it is on.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Cluster, Received};
+use crate::{Cluster, DEADLINE, Frame, Received};
 
 use super::{Ear, finish, settle, text};
 
@@ -108,6 +109,52 @@ pub fn members_leave(cluster: &Cluster) -> Result<()> {
     round(&mut ears, &[0])?;
     ears[1].client.subscribe("leave", "workers", 2)?;
     round(&mut ears, &[0, 1])
+}
+
+/// Members come and go while messages for them are under way; one member stays. Whatever comes to a server whose last
+/// member has just left goes to a member elsewhere.
+pub fn members_leave_under_load(cluster: &Cluster) -> Result<()> {
+    const MESSAGES: usize = 4000;
+    const BURST: usize = 10;
+    const WINDOW: usize = 100;
+    for stays_on in [cluster.members.len() - 1, 0] {
+        let subject = format!("busy.{stays_on}");
+        let mut publisher = cluster.client(0)?;
+        let mut stays = cluster.client(stays_on)?;
+        stays.subscribe(&subject, "workers", 0)?;
+        cluster.settle([&mut stays])?;
+        let mut leaves = [cluster.client(1)?, cluster.client(1)?];
+        let (mut got, mut progress) = (Vec::new(), Instant::now());
+        let (mut sent, mut turn) = (0, 0);
+        while got.len() < MESSAGES {
+            ensure!(progress.elapsed() < DEADLINE, "{} of {MESSAGES} messages came", got.len());
+            let end = if sent < got.len() + WINDOW { (sent + BURST).min(MESSAGES) } else { sent };
+            for message in sent..end {
+                publisher.publish(&subject, "", message.to_string().as_bytes());
+            }
+            // A round trip: the interest of those who come must have time to get around.
+            publisher.flush()?;
+            sent = end;
+            let member = &mut leaves[turn / 2 % 2];
+            match turn % 2 {
+                0 => member.subscribe(&subject, "workers", turn)?,
+                _ => member.unsubscribe(turn - 1)?,
+            }
+            turn += 1;
+            for client in leaves.iter_mut().chain([&mut stays]) {
+                while let Some(frame) = client.try_frame()? {
+                    if let Frame::Message(message) = frame {
+                        got.push(message.to_received());
+                        progress = Instant::now();
+                    }
+                }
+            }
+        }
+        each_once(&got, MESSAGES).with_context(|| format!("the member that stays is on {stays_on}"))?;
+        let left = got.iter().filter(|message| message.sid != "0").count();
+        ensure!(left > 0, "no message came to those who come and go");
+    }
+    Ok(())
 }
 
 /// The payloads are all numbers below `count`, each once.
