@@ -47,6 +47,14 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// Its tail is the end of an operation, which ends at `end`. `large`: the operation is alone in a buffer that may be shared.
+    #[inline]
+    pub fn take_tail(&mut self, tail: &'a [u8], operation: &'a [u8], end: usize, large: Option<&'a Large>) {
+        self.tail = tail;
+        self.wide = operation.get(end.saturating_sub(tail.len())..).and_then(<[u8]>::first_chunk);
+        self.large = large.map(|data| (data, data.len().saturating_sub(tail.len())));
+    }
+
     /// Reply subject.
     pub fn reply(&self) -> Option<&'a [u8]> {
         if self.reply_len == 0 { None } else { self.tail.get(..self.reply_len) }

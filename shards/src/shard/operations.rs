@@ -198,13 +198,7 @@ impl Shard {
         };
         let rewritten;
         match publish.tail {
-            Some(tail) => {
-                // The tail is the end of the operation.
-                let start = end.saturating_sub(tail.len());
-                message.tail = tail;
-                message.wide = operation.get(start..).and_then(<[u8]>::first_chunk);
-                message.large = large.map(|data| (data, data.len().saturating_sub(tail.len())));
-            }
+            Some(tail) => message.take_tail(tail, operation, end, large),
             None => {
                 rewritten = rewrite(publish);
                 message.tail = &rewritten;

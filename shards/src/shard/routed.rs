@@ -314,12 +314,7 @@ impl Shard {
         };
         let mut rewritten = Vec::new();
         match routed.tail {
-            Some(tail) => {
-                let start = end.saturating_sub(tail.len());
-                message.tail = tail;
-                message.wide = operation.get(start..).and_then(<[u8]>::first_chunk);
-                message.large = large.map(|data| (data, data.len().saturating_sub(tail.len())));
-            }
+            Some(tail) => message.take_tail(tail, operation, end, large),
             None => {
                 routed.write_tail(&mut rewritten);
                 message.tail = &rewritten;
