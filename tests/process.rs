@@ -175,19 +175,26 @@ fn the_ports_file_has_the_programs_name_and_goes_at_the_end() {
 
 #[test]
 fn the_ports_file_lists_every_address_of_a_wildcard() {
-    let [ours, theirs] = Side::BOTH.map(|side| {
-        let server = side.server().without_listen_flags().args(["-p", "-1", "--ports_file_dir", "."]).start();
-        let text = eventually("the ports file", || {
-            let mut files = fs::read_dir(server.dir()).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-            let file = files.find(|path| path.extension() == Some("ports".as_ref()))?;
-            fs::read_to_string(file).ok().filter(|text| text.ends_with('}'))
+    let cluster = |url: &'static str| ["-p", "-1", "-m", "-1", "-cluster", url];
+    for arguments in
+        [&["-p", "-1"][..], &cluster("nats://:-1"), &cluster("nats://localhost:-1"), &cluster("nats://[::1]:-1")]
+    {
+        let [ours, theirs] = Side::BOTH.map(|side| {
+            let server = side.server().without_listen_flags().args(arguments).args(["--ports_file_dir", "."]).start();
+            let text = eventually("the ports file", || {
+                let mut files = fs::read_dir(server.dir()).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+                let file = files.find(|path| path.extension() == Some("ports".as_ref()))?;
+                fs::read_to_string(file).ok().filter(|text| text.ends_with('}'))
+            });
+            let words = text
+                .split([',', '{', '}', '[', ']'])
+                .map(|word| word.trim_end_matches(|c: char| c == '"' || c.is_ascii_digit()));
+            let mut words: Vec<String> = words.map(str::to_owned).collect();
+            words.sort_unstable();
+            words
         });
-        let text = text.replace(&format!(":{}\"", server.port()), ":PORT\"");
-        let mut words: Vec<String> = text.split(['"', ',']).map(str::to_owned).collect();
-        words.sort_unstable();
-        words
-    });
-    assert_eq!(ours, theirs);
+        assert_eq!(ours, theirs, "{arguments:?}");
+    }
 }
 
 #[test]
@@ -225,6 +232,20 @@ fn a_port_in_use_is_fatal() {
     });
     assert_eq!(logs[0], logs[1]);
     assert!(logs[0].contains("[FTL] Error listening on port"), "{}", logs[0]);
+}
+
+#[test]
+fn a_port_for_routes_in_use_is_fatal() {
+    let place = Place::new();
+    let running = Side::Reference.server().start();
+    let cluster = format!("nats://127.0.0.1:{}", running.port());
+    let lines = Side::BOTH.map(|side| {
+        let finished = nats_server(&place, side).args(["-cluster", &cluster, "-cluster_name", "C"]).run();
+        assert_eq!(finished.status.code(), Some(1));
+        normalised(&finished.stderr).lines().last().map(str::to_owned)
+    });
+    assert_eq!(lines[0], lines[1]);
+    assert!(lines[0].as_ref().is_some_and(|line| line.contains("Error listening on router port")), "{lines:?}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ struct Varz<'a> {
     disk_io_wait_stats: DiskWaits,
 }
 
-/// `cluster {}`: without a cluster, its name at most.
+/// `cluster {}`: without a cluster, what was said of one all the same.
 #[derive(Default, Serialize)]
 struct ClusterVarz<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,21 +121,21 @@ const TLS_TIMEOUT: f64 = 2.0;
 
 impl<'a> ClusterVarz<'a> {
     fn new(options: &'a ClusterOptions, cluster: Option<&'a Cluster>, name: &'a str) -> Self {
-        let Some(Cluster { port, .. }) = cluster else {
-            return ClusterVarz { name: options.name.as_deref(), ..ClusterVarz::default() };
-        };
         let url = |route: &RouteUrl| match route.port {
             Some(port) => join_host_port(&route.host, port.into()),
             None => route.host.clone(),
         };
         ClusterVarz {
-            name: Some(name),
-            addr: Some(&options.host),
-            cluster_port: Some(*port),
-            auth_timeout: Some(options.auth_timeout().as_secs_f64()),
+            name: if cluster.is_some() { Some(name) } else { options.name.as_deref() },
+            addr: Some(options.host.as_str()).filter(|host| !host.is_empty()),
+            cluster_port: cluster.map(|cluster| cluster.port),
+            auth_timeout: cluster
+                .map(|_| options.auth_timeout())
+                .or(options.auth_timeout)
+                .map(|span| span.as_secs_f64()),
             urls: options.routes.iter().map(url).collect(),
-            tls_timeout: Some(TLS_TIMEOUT),
-            pool_size: Some(options.pool_size),
+            tls_timeout: cluster.map(|_| TLS_TIMEOUT),
+            pool_size: Some(options.pool_size).filter(|size| *size != 0),
             write_deadline: Some(nanoseconds(options.write_deadline)).filter(|span| *span > 0),
             write_timeout: policy(options.write_timeout),
         }

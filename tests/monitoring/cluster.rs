@@ -291,6 +291,78 @@ fn three_servers_know_of_two_others_each() -> Result<()> {
     Ok(())
 }
 
+/// What flags and files come to, as `/varz` shows it.
+#[test]
+fn says_of_its_cluster_what_it_was_told() -> Result<()> {
+    let listen = "listen: \"127.0.0.1:-1\"";
+    for (config, arguments) in [
+        (String::new(), "--cluster nats://127.0.0.1:-1 --cluster_name C"),
+        (
+            String::new(),
+            "--cluster nats://127.0.0.1:-1 --cluster_name C --routes nats://127.0.0.1:1,nats://u:p@127.0.0.1:2",
+        ),
+        (String::new(), "--cluster nats://127.0.0.1:-1 --cluster_name C --routes localhost:1"),
+        ("cluster { name: C }".to_owned(), ""),
+        (format!("cluster {{ name: C, {listen} }}"), "--cluster="),
+        (format!("cluster {{ {listen}, pool_size: 5, authorization {{ user: u, timeout: 1 }} }}"), "--cluster="),
+        (
+            format!("cluster {{ name: C, {listen}, pool_size: -1, write_timeout: retry, write_deadline: \"1500ms\" }}"),
+            "",
+        ),
+        (format!("cluster {{ name: C, {listen}, pool_size: 7, write_timeout: close }}\nwrite_timeout: retry"), ""),
+        (format!("cluster {{ {listen}, authorization {{ user: u, password: p, timeout: 0.5 }} }}"), "--cluster_name D"),
+        (format!("cluster {{ name: C, {listen}, routes: [\"nats://127.0.0.1:1\", \"nats://127.0.0.1:1\"] }}"), ""),
+        (format!("cluster {{ name: C, {listen}, routes: [\"nats://127.0.0.1:1\"] }}"), "--routes nats://[::1]:2"),
+        (format!("cluster {{ name: C, {listen}, routes: [\"nats://127.0.0.1:1\"] }}"), "--routes="),
+        (format!("cluster {{ name: C, {listen}, routes: [\"nats://h\", \"\", \"nats://h:\"] }}"), ""),
+        ("cluster { name: C, host: \"127.0.0.1\", port: -1 }".to_owned(), ""),
+        ("cluster { name: C, net: localhost, port: -1, connect_backoff: true }".to_owned(), "--connect_retries 5"),
+        (
+            "cluster { name: C, listen: \":-1\", compression: s2_auto, ping_interval: \"5s\", ping_max: 5 }".to_owned(),
+            "",
+        ),
+        (format!("cluster {{ name: C, {listen}, advertise: \"h:1\" }}"), "--cluster_advertise h:2 --no_advertise"),
+    ] {
+        let [ours, theirs] = [Kind::Ours(1), Kind::Reference].map(|kind| {
+            let builder = kind.server().args(["-m", "-1"]).args(arguments.split_whitespace());
+            let builder = if config.is_empty() { builder } else { builder.config(&*config) };
+            normalised(super::http::get_json(&builder.start(), "/varz")["cluster"].take())
+        });
+        assert_eq!(ours, theirs, "{config:?} {arguments:?}");
+    }
+    Ok(())
+}
+
+/// What a server tells the others of where clients reach it, as the other one shows it.
+#[test]
+fn servers_are_named_by_the_addresses_that_others_may_use() -> Result<()> {
+    let hosts = |kind: Kind, listen: &str, other: &str| -> Result<Vec<String>> {
+        let seats = Seat::several(2);
+        let told = Member::start(Kind::Reference, seats[0], "name: C", "");
+        let config = seats[1].config(&format!("name: C\n{}", routes(&seats[..1])), other);
+        let own = format!("{:?}", format!("127.0.0.1:{}", seats[1].client));
+        let config = config.replace(&own, &format!("{:?}", listen.replace("PORT", &seats[1].client.to_string())));
+        let _teller = kind.server().without_listen_flags().config(config).start();
+        let varz = until(&told, "/varz", |varz| varz["connect_urls"].is_array())?;
+        let urls = varz["connect_urls"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut hosts: Vec<String> = urls.map(|url| url.replace(&seats[1].client.to_string(), "PORT")).collect();
+        hosts.retain(|url| *url != seats[0].connect_url());
+        hosts.sort_unstable();
+        Ok(hosts)
+    };
+    for (listen, other) in [
+        ("0.0.0.0:PORT", ""),
+        ("[::]:PORT", ""),
+        ("[::1]:PORT", ""),
+        ("0.0.0.0:PORT", "client_advertise: \"example.org\""),
+        ("0.0.0.0:PORT", "client_advertise: \"[2001:db8::1]:4333\""),
+    ] {
+        let [ours, theirs] = [Kind::Ours(1), Kind::Reference].map(|kind| hosts(kind, listen, other));
+        assert_eq!(ours?, theirs?, "{listen} {other}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_routes_of_a_cluster_without_advertising_tell_nobody() -> Result<()> {
     let plays =
