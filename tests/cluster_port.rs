@@ -94,3 +94,23 @@ fn a_name_of_its_own_is_not_dialled() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn routes_take_no_places_of_clients() -> Result<()> {
+    for kind in [Kind::Reference, Kind::Ours(2)] {
+        let seats = Seat::several(3);
+        let start = |number: usize| {
+            let cluster = format!("name: c\n  {}", routes(&seats[..number]));
+            // Two clients find out whether there is a mesh.
+            Member::start(kind, seats[number], &cluster, "max_connections: 2")
+        };
+        let cluster = Cluster { members: (0..3).map(start).collect() };
+        cluster.wait_for_mesh()?;
+        assert!(cluster.members[0].routes()?.len() > 2, "{kind}");
+        // Those that found out may take a moment to be gone.
+        let clients = eventually("two clients", || Some((cluster.client(0).ok()?, cluster.client(0).ok()?)));
+        assert!(cluster.client(0).is_err(), "{kind}: a third client was let in");
+        drop(clients);
+    }
+    Ok(())
+}
