@@ -12,7 +12,7 @@ use super::directory::{Directory, Interest, peer_holder};
 use super::sid::SidHint;
 use crate::account::AccountId;
 
-const PARTS: usize = 64;
+const PARTS: usize = 1024;
 /// A part with less room than this is not worth shrinking.
 const SHRINK_ABOVE: usize = 256;
 
