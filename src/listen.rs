@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
+use log::debug;
 use rustix::io::Errno;
 use shards::server::{Listener, StartError};
 
@@ -147,6 +148,14 @@ pub fn client_urls(host: &str, port: u16, advertised: Option<&(String, u16)>) ->
             reachable_addresses().into_iter().map(|address| join_host_port(&address.to_string(), port.into())).collect()
         }
         (None, _) => vec![join_host_port(host, port.into())],
+    }
+}
+
+/// Logs which addresses a server that listens on all of them tells others.
+pub fn show_addresses(host: &str) {
+    if host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+        debug!("Get non local IPs for {}", quote(host));
+        reachable_addresses().iter().for_each(|address| debug!("  ip={address}"));
     }
 }
 

@@ -180,6 +180,9 @@ impl Start<'_> {
         }
         let address = go_text::join_host_port(&options.host, bound.port().into());
         info!("Listening for client connections on {address}");
+        if options.client_advertise.is_none() {
+            listen::show_addresses(&options.host);
+        }
         info!("Server is ready");
         if let Some(Cluster { name, name_is_dynamic, host, port, .. }) = &cluster {
             info!("Cluster name is {name}");
