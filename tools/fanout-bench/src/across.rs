@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use crate::cluster::{Cluster, ClusterSide, LETTERS, routes, take_turns};
 use crate::fanout::Timing;
 use crate::flow::{Flow, Layout, Peer};
+use crate::monitoring::Routes;
 use crate::progress::patience;
 use crate::request;
 use crate::sample::{Metric, Sample, Series, Unit, cost_of};
@@ -15,6 +16,10 @@ use crate::sample::{Metric, Sample, Series, Unit, cost_of};
 /// Messages that the publishers' server sent to another one, for each message published.
 pub const COPIES: Metric =
     Metric { key: "copies_per_peer", title: "A's messages to each peer, per message", unit: Unit::Each };
+
+/// Routes of the publishers' server that the messages went over.
+pub const CARRIERS: Metric =
+    Metric { key: "carrying_routes", title: "A's routes that carried messages", unit: Unit::Each };
 
 macro_rules! cpu_of {
     ($($letter:literal)*) => {
@@ -38,7 +43,7 @@ pub fn run(title: &str, sides: &[(ClusterSide, Layout)], timing: &Timing) -> Res
         let mut flow = Flow::open(&cluster.ends()?, Peer::Nats, layout)?;
         flow.publish_for(timing.warmup)?;
         let (delivered, published) = (flow.delivered(), flow.published());
-        let (times, sent) = (cluster.processor_times()?, routes(cluster.first()?)?.messages_out());
+        let (times, before) = (cluster.processor_times()?, routes(cluster.first()?)?);
         let (cost, ()) = cost_of(cluster, || flow.publish_for(timing.measured))?;
         let published = flow.published() - published;
 
@@ -47,21 +52,24 @@ pub fn run(title: &str, sides: &[(ClusterSide, Layout)], timing: &Timing) -> Res
         for ((before, after), metric) in times.into_iter().zip(cluster.processor_times()?).zip(CPU_OF) {
             sample.push(metric, after.saturating_sub(before).as_nanos() as f64 / published.max(1) as f64);
         }
-        sample.push(COPIES, copies(cluster, sent, published)?);
+        let (copies, after) = copies(cluster, before.messages_out(), published)?;
+        sample.push(COPIES, copies);
+        sample.push(CARRIERS, after.carriers_since(&before) as f64);
         sample.push_memory(cluster)?;
         Ok(sample)
     })
 }
 
-/// Messages that A has sent to each peer since its count was `before`, for each of those published since.
-fn copies(cluster: &Cluster, before: u64, published: u64) -> Result<f64> {
+/// Messages that A has sent to each peer since its count was `before`, for each of those published since; and its routes then.
+fn copies(cluster: &Cluster, before: u64, published: u64) -> Result<(f64, Routes)> {
     let due = published * cluster.len().saturating_sub(1) as u64;
     // All of them have arrived; a count that is put together from several threads may take a moment longer.
     let deadline = Instant::now() + patience();
     loop {
-        let sent = routes(cluster.first()?)?.messages_out().saturating_sub(before);
+        let routes = routes(cluster.first()?)?;
+        let sent = routes.messages_out().saturating_sub(before);
         if sent >= due || Instant::now() > deadline {
-            return Ok(sent as f64 / due.max(1) as f64);
+            return Ok((sent as f64 / due.max(1) as f64, routes));
         }
         thread::sleep(Duration::from_millis(5));
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::across::{self, COPIES};
+use crate::across::{self, CARRIERS, COPIES};
 use crate::cluster::ClusterSide;
 use crate::fanout::Timing;
 use crate::flow::Layout;
@@ -44,7 +44,9 @@ impl ClusterSuite {
         outcome.case("A → B, 1 subscriber, 16 B", &[(CPU_PER_MESSAGE, less(4.0))], |title| self.flow(title, &two, 1));
         let demands = [(CPU_PER_MESSAGE, less(4.0)), (COPIES, Demand::AtMost(1.0))];
         outcome.case("A → B, 8 subscribers, 16 B", &demands, |title| self.flow(title, &two, 8));
-        outcome.case("4 publishers on 4 shards of A ÷ 1 on 1", &[(CPU_PER_MESSAGE, versus(1.3))], |title| {
+        // One route lane for each shard that publishes shows that the publishers are on four.
+        let demands = [(CPU_PER_MESSAGE, versus(1.3)), (CARRIERS, Demand::AtLeast(4.0))];
+        outcome.case("4 publishers on 4 shards of A ÷ 1 on 1", &demands, |title| {
             let side = |name, publishers| (self.four_shards.called(name), self.layout(publishers, 1));
             across::run(title, &[side("4 publishers", 4), side("1 publisher", 1)], &self.timing)
         });

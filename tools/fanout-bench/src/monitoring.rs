@@ -15,6 +15,7 @@ pub struct Routes(Vec<Route>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Route {
+    number: u64,
     remote: String,
     messages_out: u64,
     interest: u64,
@@ -24,13 +25,14 @@ impl Routes {
     /// Asks the server whose monitoring port this is.
     pub fn of(address: SocketAddr) -> Result<Self> {
         Routes::read(&get(address, "/routez")?)
-            .with_context(|| format!("/routez of {address} lacks remote_id, out_msgs or subscriptions"))
+            .with_context(|| format!("/routez of {address} lacks rid, remote_id, out_msgs or subscriptions"))
     }
 
     /// Connections of dedicated accounts (the system account's, that is) are left out: they carry no client's messages.
     fn read(routez: &Value) -> Option<Self> {
         let route = |route: &Value| {
             Some(Route {
+                number: route.get("rid")?.as_u64()?,
                 remote: route.get("remote_id")?.as_str()?.to_string(),
                 messages_out: route.get("out_msgs")?.as_u64()?,
                 interest: route.get("subscriptions")?.as_u64()?,
@@ -48,6 +50,14 @@ impl Routes {
     /// Messages sent to all other servers together.
     pub fn messages_out(&self) -> u64 {
         self.0.iter().map(|route| route.messages_out).sum()
+    }
+
+    /// Routes that have sent messages since then.
+    pub fn carriers_since(&self, before: &Routes) -> usize {
+        let idle = |route: &Route| {
+            before.0.iter().any(|old| old.number == route.number && old.messages_out == route.messages_out)
+        };
+        self.0.iter().filter(|route| !idle(route)).count()
     }
 
     /// Interest held of all other servers together.
@@ -76,7 +86,7 @@ mod tests {
     use super::*;
 
     fn route(remote: &str, messages: u64, account: Option<&str>) -> Value {
-        let mut route = json!({ "remote_id": remote, "out_msgs": messages, "subscriptions": 2 });
+        let mut route = json!({ "rid": 1, "remote_id": remote, "out_msgs": messages, "subscriptions": 2 });
         if let Some(account) = account {
             route["account"] = account.into();
         }
@@ -88,6 +98,17 @@ mod tests {
         let routez = json!({ "routes": [route("B", 3, None), route("B", 4, None), route("B", 9, Some("$SYS")), route("C", 5, None)] });
         let routes = Routes::read(&routez).unwrap();
         assert_eq!((routes.remotes(), routes.messages_out(), routes.interest()), (2, 12, 6));
+    }
+
+    #[test]
+    fn routes_that_sent_nothing_are_no_carriers() {
+        let routes = |counts: [u64; 3]| {
+            let route = |(rid, count)| json!({ "rid": rid, "remote_id": "B", "out_msgs": count, "subscriptions": 0 });
+            let all: Vec<Value> = counts.into_iter().enumerate().map(route).collect();
+            Routes::read(&json!({ "routes": all })).unwrap()
+        };
+        assert_eq!(routes([5, 7, 0]).carriers_since(&routes([5, 6, 0])), 1);
+        assert_eq!(routes([6, 7, 1]).carriers_since(&routes([5, 6, 0])), 3);
     }
 
     #[test]

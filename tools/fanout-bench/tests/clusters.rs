@@ -46,6 +46,8 @@ fn messages_go_once_to_each_peer() {
         positive(&side, &format!("server_cpu_ns_per_published_message_{letter}"));
     }
     assert_eq!(side["metrics"]["copies_per_peer"]["median"], 1.0, "{side}");
+    // The reference sends what an account's clients publish over one of its routes to each peer.
+    assert_eq!(side["metrics"]["carrying_routes"]["median"], 2.0, "{side}");
 }
 
 #[test]
