@@ -77,6 +77,11 @@ impl Route {
         }
     }
 
+    /// The far end is a server of this kind.
+    pub fn is_lane(&self) -> bool {
+        matches!(self.kind, RouteKind::Lane { .. })
+    }
+
     /// No line names the account.
     pub fn is_dedicated(&self) -> bool {
         matches!(self.kind, RouteKind::Dedicated { .. })

@@ -218,7 +218,7 @@ impl Mesh {
         }
         self.announce_peer(id, |shard| {
             let lane = shard % lanes;
-            PeerPath { shard: lane, rid: rids.get(usize::from(lane)).copied().unwrap_or(first) }
+            PeerPath { shard: lane, rid: rids.get(usize::from(lane)).copied().unwrap_or(first), is_lane: true }
         });
         self.spread(id, &set.info, address, set.dialled.as_ref(), None);
         for account in self.accounts_with_connections() {

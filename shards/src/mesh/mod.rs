@@ -121,6 +121,8 @@ pub struct PeerPath {
     pub shard: u16,
     /// The route.
     pub rid: u64,
+    /// It is a lane to a server of this kind.
+    pub is_lane: bool,
 }
 
 /// What the mesh wants to happen, in this order. Consecutive ones for shards become visible to them together.
@@ -269,9 +271,15 @@ impl Mesh {
         mesh
     }
 
+    /// Has every connection that there should be to each remote?
+    #[cfg(test)]
+    pub(crate) fn is_complete(&self) -> bool {
+        self.remotes.values().all(|remote| remote.links.free_slot().is_none())
+    }
+
     /// As if this were another kind of server.
     #[cfg(test)]
-    fn offer_no_lanes(&mut self) {
+    pub(crate) fn offer_no_lanes(&mut self) {
         self.lanes = 0;
     }
 

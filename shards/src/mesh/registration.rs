@@ -196,7 +196,7 @@ impl Mesh {
             route.carries = carries;
         }
         if carries {
-            self.announce_peer(id, |_| PeerPath { shard, rid });
+            self.announce_peer(id, |_| PeerPath { shard, rid, is_lane: false });
         }
         match &place {
             Place::Account(account) => self.spread(id, info, address, way.as_ref(), Some(account)),

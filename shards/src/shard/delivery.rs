@@ -49,7 +49,7 @@ impl Shard {
         for name in batch.queue_names(entry) {
             let group = plan.groups.iter().find(|group| *group.name == *name);
             reached |= match group {
-                Some(group) => core.deliver_group(group, shown, origin) || core.pass_on(group, message, entry),
+                Some(group) => core.deliver_group(group, shown, origin) || core.pass_on(plan, group, message, entry),
                 None => false,
             };
         }

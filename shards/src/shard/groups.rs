@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::Core;
 use super::delivery::Elsewhere;
 use super::mail::{Addressing, Delivery, Message, Origin};
+use crate::interest::Plan;
 use crate::interest::plan::PlanGroup;
 
 /// How often a message for a queue group is passed on when the member that was chosen is gone.
@@ -47,7 +48,7 @@ impl Core {
         }
         let name = Arc::clone(&group.name);
         if pick >= here + elsewhere || elsewhere == 0 {
-            if let Some(peer) = self.pick_peer(group, of_peers, None) {
+            if let Some(peer) = self.pick_peer(group, |_| true) {
                 match sent.peers.iter_mut().find(|(target, _)| *target == peer) {
                     Some((_, queues)) => queues.push(name),
                     None => sent.peers.push((peer, SmallVec::from_iter([name]))),
@@ -68,22 +69,17 @@ impl Core {
         reachable.map(|(_, weight)| u64::from(*weight)).sum()
     }
 
-    /// One of the peers with members, each member with the same chance; `unless` if no other has any.
-    fn pick_peer(&mut self, group: &PlanGroup, members: u64, unless: Option<u16>) -> Option<u16> {
-        let avoided = |peer: u16| unless == Some(peer);
-        let weight_of = |weight: u32| u64::from(weight);
-        let reachable = |peer: &u16| self.peers.path(*peer).is_some();
-        let others: u64 =
-            group.peers.iter().filter(|(peer, _)| reachable(peer) && !avoided(*peer)).map(|(_, w)| weight_of(*w)).sum();
-        if others == 0 {
-            return (members > 0).then_some(unless).flatten();
+    /// One of the eligible peers with members, each member with the same chance.
+    fn pick_peer(&mut self, group: &PlanGroup, is_eligible: impl Fn(u16) -> bool) -> Option<u16> {
+        let Core { peers, rng, .. } = self;
+        let candidates = || group.peers.iter().filter(|(peer, _)| peers.path(*peer).is_some() && is_eligible(*peer));
+        let members: u64 = candidates().map(|(_, weight)| u64::from(*weight)).sum();
+        if members == 0 {
+            return None;
         }
-        let mut pick = self.rng.u64(0..others);
-        for (peer, weight) in &group.peers {
-            if self.peers.path(*peer).is_none() || avoided(*peer) {
-                continue;
-            }
-            match pick.checked_sub(weight_of(*weight)) {
+        let mut pick = rng.u64(0..members);
+        for (peer, weight) in candidates() {
+            match pick.checked_sub(u64::from(*weight)) {
                 Some(rest) => pick = rest,
                 None => return Some(*peer),
             }
@@ -92,11 +88,23 @@ impl Core {
     }
 
     /// Nobody on this server is left in a queue group: a peer's member gets the message, rather not one of the peer that it came from.
-    pub(super) fn rescue(&mut self, group: &PlanGroup, message: &Message<'_>, origin: Origin) -> bool {
-        let members = self.members_of_peers(group);
-        let Some(peer) = self.pick_peer(group, members, origin.peer) else { return false };
+    ///
+    /// Plain subscribers of that peer may have got the message already: it is told that this one is for the group alone. Where that cannot
+    /// be said, a peer without plain interest is the better choice.
+    pub(super) fn rescue(&mut self, plan: &Plan, group: &PlanGroup, message: &Message<'_>, origin: Origin) -> bool {
+        let listens = |peer: u16| plan.peers.contains(&peer);
+        let is_another = |peer: u16| origin.peer != Some(peer);
+        let peer = self
+            .pick_peer(group, |peer| is_another(peer) && !listens(peer))
+            .or_else(|| self.pick_peer(group, is_another))
+            .or_else(|| self.pick_peer(group, |_| true));
+        let Some(peer) = peer else { return false };
         self.counters.rescued += 1;
-        self.forward(peer, message, origin, &[Arc::clone(&group.name)])
+        let name = &group.name;
+        match self.peers.has_lanes(peer) || listens(peer) {
+            true => self.forward(peer, message, origin, &[Arc::clone(name), Arc::clone(name)]),
+            false => self.forward(peer, message, origin, &[Arc::clone(name)]),
+        }
     }
 
     pub(super) fn members_elsewhere(&self, group: &PlanGroup) -> u64 {
@@ -125,13 +133,13 @@ impl Core {
     }
 
     /// The member that was meant is gone: another shard's members get the message.
-    pub(super) fn pass_on(&mut self, group: &PlanGroup, message: &Message<'_>, entry: &Delivery) -> bool {
+    pub(super) fn pass_on(&mut self, plan: &Plan, group: &PlanGroup, message: &Message<'_>, entry: &Delivery) -> bool {
         if entry.hops >= MAX_HOPS {
             return false;
         }
         let members = self.members_elsewhere(group);
         let Some(target) = self.pick_elsewhere(group, members) else {
-            return self.rescue(group, message, entry.origin);
+            return self.rescue(plan, group, message, entry.origin);
         };
         self.counters.rescued += 1;
         let queues = [Arc::clone(&group.name)];

@@ -35,6 +35,8 @@ struct Peer {
     path: Path,
     /// Runs of messages can be written as they are.
     takes_runs: bool,
+    /// It is a server of this kind.
+    has_lanes: bool,
 }
 
 /// A peer that is still being told of the interest that was there before it.
@@ -68,6 +70,11 @@ impl Peers {
     /// Does the peer's route take runs as they are?
     pub fn takes_runs(&self, peer: u16) -> bool {
         self.ways.get(usize::from(peer)).copied().flatten().is_some_and(|peer| peer.takes_runs)
+    }
+
+    /// Is the peer a server of this kind?
+    pub fn has_lanes(&self, peer: u16) -> bool {
+        self.ways.get(usize::from(peer)).copied().flatten().is_some_and(|peer| peer.has_lanes)
     }
 
     /// A route came to this shard.
@@ -118,9 +125,9 @@ impl Core {
         let way = if path.shard == self.id {
             let Some(&key) = self.peers.routes.get(&path.rid) else { return };
             let dedicated = self.route(key).is_none_or(|route| route.is_dedicated());
-            Peer { path: Path::Own(key), takes_runs: !dedicated }
+            Peer { path: Path::Own(key), takes_runs: !dedicated, has_lanes: path.is_lane }
         } else {
-            Peer { path: Path::Via(path.shard), takes_runs: false }
+            Peer { path: Path::Via(path.shard), takes_runs: false, has_lanes: path.is_lane }
         };
         self.peers.set(peer, Some(way));
     }

@@ -63,6 +63,12 @@ impl Redirected {
     }
 }
 
+/// Is the first name there twice?
+fn is_for_groups_alone<'a>(mut names: impl Iterator<Item = &'a [u8]>) -> bool {
+    let first = names.next();
+    first.is_some() && first == names.next()
+}
+
 impl Core {
     /// Sends a client's message to a peer; true if there is a way.
     pub(super) fn forward(&mut self, peer: u16, message: &Message<'_>, origin: Origin, queues: &[Arc<[u8]>]) -> bool {
@@ -102,6 +108,11 @@ impl Core {
         if connection.out.pending() > most {
             self.drop_routed(key, Traffic { messages: 1, bytes: message.body_len as u64 });
             return true;
+        }
+        if is_for_groups_alone(queues.iter().map(|name| &**name)) && !route.is_lane() {
+            // To others this cannot be said, and their plain subscribers would get it twice.
+            self.receiving.dropped += 1;
+            return false;
         }
         let account = route.account_token(message.account).map(str::as_bytes);
         let stripped = message.header_len > 0 && !route.remote.headers;
@@ -232,18 +243,20 @@ impl Core {
             Some(redirected) => (&redirected.message(message), &[][..]),
             None => (message, &plan.heads[..]),
         };
-        self.deliver_plain(&plan.plain, heads, shown, origin);
-        let mut elsewhere = Elsewhere {
-            shards: plan.shards.iter().map(|&shard| (shard, true, Default::default())).collect(),
-            ..Elsewhere::default()
-        };
-        for name in routed.queues {
+        let is_again =
+            is_for_groups_alone(routed.queues) && self.route(origin.connection).is_some_and(|route| route.is_lane());
+        let mut elsewhere = Elsewhere::default();
+        if !is_again {
+            self.deliver_plain(&plan.plain, heads, shown, origin);
+            elsewhere.shards = plan.shards.iter().map(|&shard| (shard, true, Default::default())).collect();
+        }
+        for name in routed.queues.skip(usize::from(is_again)) {
             let Some(group) = plan.groups.iter().find(|group| *group.name == *name) else { continue };
             let before = elsewhere.shards.iter().map(|(.., queues)| queues.len()).sum::<usize>();
             let here = self.deliver_to_one(group, shown, origin, &mut elsewhere);
             let sent = elsewhere.shards.iter().map(|(.., queues)| queues.len()).sum::<usize>() > before;
             if !here && !sent {
-                self.rescue(group, message, origin);
+                self.rescue(plan, group, message, origin);
             }
         }
         for (target, plain, queues) in &elsewhere.shards {

@@ -79,8 +79,10 @@ impl Peer {
         let shards = net.sites.len() as u16;
         let paths: Vec<PeerPath> = (0..shards)
             .map(|own| match lanes {
-                None => PeerPath { shard: shard as u16, rid: wires[0] as u64 + 1 },
-                Some(lanes) => PeerPath { shard: own % lanes, rid: wires[usize::from(own % lanes)] as u64 + 1 },
+                None => PeerPath { shard: shard as u16, rid: wires[0] as u64 + 1, is_lane: false },
+                Some(lanes) => {
+                    PeerPath { shard: own % lanes, rid: wires[usize::from(own % lanes)] as u64 + 1, is_lane: true }
+                }
             })
             .collect();
         let next = std::cell::Cell::new(0);
