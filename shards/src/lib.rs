@@ -17,6 +17,8 @@ pub mod protocol;
 pub mod server;
 mod service;
 pub mod shard;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
 mod sockets;
 pub mod subject;

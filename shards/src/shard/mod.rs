@@ -426,6 +426,12 @@ impl Shard {
         self.core.directory.upkeep(partition);
     }
 
+    /// Messages that came over routes.
+    #[cfg(test)]
+    pub(crate) fn routed_in(&self) -> u64 {
+        self.core.history.routed_in.messages
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         Counters { dropped: self.core.receiving.dropped, ..self.core.counters }

@@ -11,6 +11,7 @@
 mod client;
 mod site;
 mod wire;
+pub(crate) mod world;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -36,6 +37,15 @@ impl Wake for NoBell {
     fn wake(&self) {}
 }
 
+/// What travels on the lanes of a server.
+#[derive(Debug)]
+pub(crate) enum Freight {
+    /// For the core.
+    Mail(Mail),
+    /// A connection, by its wire, that has become a route.
+    Route(usize, Box<RouteStart>),
+}
+
 /// A timer that is due this soon is part of what is going on: a stall ends, a parcel is late.
 const SOON_MS: u64 = 50;
 
@@ -59,6 +69,23 @@ pub(crate) fn config(shards: usize) -> Config {
     }
 }
 
+/// The shards of a server, and the service thread's end of their lanes.
+pub(crate) fn shards(
+    config: &Arc<Config>,
+    credit_bytes: u64,
+    rng: &mut fastrand::Rng,
+) -> (Vec<Site>, Endpoint<Freight, NoBell>) {
+    let shards = config.shards.count;
+    let directory = Arc::new(Directory::new(shards, config.cluster.is_some(), rng.u64(..)));
+    let mut ends = mesh((0..=shards).map(|_| NoBell).collect(), credit_bytes);
+    let service = ends.pop().expect("one more than there are shards");
+    let sites = ends.into_iter().enumerate().map(|(number, endpoint)| {
+        let shard = Shard::new(number, Arc::clone(config), Arc::clone(&directory), rng.u64(..));
+        Site::new(shard, endpoint)
+    });
+    (sites.collect(), service)
+}
+
 /// See the module.
 pub(crate) struct Net {
     pub sites: Vec<Site>,
@@ -69,7 +96,7 @@ pub(crate) struct Net {
     pub now: u64,
     /// Counts the steps: a clock for what happened before what.
     pub tick: u64,
-    service: Endpoint<Mail, NoBell>,
+    service: Endpoint<Freight, NoBell>,
     seed: u64,
 }
 
@@ -81,17 +108,8 @@ impl Net {
 
     /// The same, with so many bytes of credit between two shards.
     pub fn with_credit(seed: u64, config: Config, credit_bytes: u64) -> Self {
-        let config = Arc::new(config);
         let mut rng = fastrand::Rng::with_seed(seed);
-        let shards = config.shards.count;
-        let directory = Arc::new(Directory::new(shards, config.cluster.is_some(), rng.u64(..)));
-        let mut ends = mesh((0..=shards).map(|_| NoBell).collect(), credit_bytes);
-        let service = ends.pop().expect("one more than there are shards");
-        let sites = ends.into_iter().enumerate().map(|(number, endpoint)| {
-            let shard = Shard::new(number, Arc::clone(&config), Arc::clone(&directory), rng.u64(..));
-            Site::new(shard, endpoint)
-        });
-        let sites = sites.collect();
+        let (sites, service) = shards(&Arc::new(config), credit_bytes, &mut rng);
         Net { sites, wires: Vec::new(), clients: Vec::new(), rng, now: 0, tick: 0, service, seed }
     }
 
@@ -115,7 +133,8 @@ impl Net {
         let peer = self.clients.len();
         self.wires.push(Wire::new());
         self.clients.push(Client::server());
-        self.sites[site].arrive_route(peer, start(peer as u64 + 1));
+        let payload = Freight::Route(peer, Box::new(start(peer as u64 + 1)));
+        self.service.send_turn(&mut vec![Outgoing { target: site, bytes: 0, payload }]);
         peer
     }
 
@@ -184,9 +203,9 @@ impl Net {
     fn serve(&mut self) {
         while let Some(incoming) = self.service.receive() {
             self.service.settle(incoming.from, incoming.bytes);
-            if let Mail::Control(Control::Verify { connection, verification }) = incoming.payload {
+            if let Freight::Mail(Mail::Control(Control::Verify { connection, verification })) = incoming.payload {
                 let credential = verification.run().then_some(verification.credential);
-                let payload = Mail::Control(Control::Verified { connection, credential });
+                let payload = Freight::Mail(Mail::Control(Control::Verified { connection, credential }));
                 self.service.send_turn(&mut vec![Outgoing { target: incoming.from, bytes: 0, payload }]);
             }
         }
@@ -248,7 +267,7 @@ impl Net {
     /// The service thread tells all shards something.
     pub fn tell_shards(&mut self, control: impl Fn() -> Control) {
         for target in 0..self.sites.len() {
-            let payload = Mail::Control(control());
+            let payload = Freight::Mail(Mail::Control(control()));
             self.service.send_turn(&mut vec![Outgoing { target, bytes: 0, payload }]);
         }
     }

@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{NoBell, Wire};
+use super::{Freight, NoBell, Wire};
 use crate::connection::Key;
 use crate::lane::{Endpoint, Outgoing};
-use crate::mesh::RouteStart;
-use crate::shard::mail::Mail;
 use crate::shard::{Filled, Shard};
 
 /// Where in its turn a shard is.
@@ -27,28 +25,23 @@ enum Phase {
 /// See the module.
 pub(crate) struct Site {
     pub shard: Shard,
-    pub endpoint: Endpoint<Mail, NoBell>,
+    pub endpoint: Endpoint<Freight, NoBell>,
     /// Wires by the index of their connection's key.
     sockets: HashMap<u32, (Key, usize)>,
-    arrivals: Vec<(usize, Option<Box<RouteStart>>)>,
+    arrivals: Vec<usize>,
     ready: VecDeque<Key>,
     phase: Phase,
 }
 
 impl Site {
-    pub fn new(shard: Shard, endpoint: Endpoint<Mail, NoBell>) -> Self {
+    pub fn new(shard: Shard, endpoint: Endpoint<Freight, NoBell>) -> Self {
         let (sockets, arrivals, ready) = (HashMap::new(), Vec::new(), VecDeque::new());
         Site { shard, endpoint, sockets, arrivals, ready, phase: Phase::Between }
     }
 
     /// A connection was accepted for this shard.
     pub fn arrive(&mut self, wire: usize) {
-        self.arrivals.push((wire, None));
-    }
-
-    /// A connection has become a route of this shard.
-    pub fn arrive_route(&mut self, wire: usize, start: RouteStart) {
-        self.arrivals.push((wire, Some(Box::new(start))));
+        self.arrivals.push(wire);
     }
 
     /// Would the driver sleep now, and longer than until `now`?
@@ -101,6 +94,14 @@ impl Site {
         };
     }
 
+    /// The rest of a turn, or a whole one.
+    pub fn turn(&mut self, wires: &mut [Wire], now: u64, rng: &mut fastrand::Rng) {
+        self.step(wires, now, rng);
+        while !matches!(self.phase, Phase::Between) {
+            self.step(wires, now, rng);
+        }
+    }
+
     fn queue(&mut self, key: Key) {
         if !self.ready.contains(&key) {
             self.ready.push_back(key);
@@ -122,19 +123,20 @@ impl Site {
             }
         }
         self.receive(wires, rng);
-        for (wire, route) in std::mem::take(&mut self.arrivals) {
-            let key = match route {
-                Some(start) => self.shard.open_route(*start),
-                None => self.shard.open(wire as u64 + 1, "127.0.0.1:1".parse().expect("an address"), false),
-            };
-            self.sockets.insert(key.index, (key, wire));
-            // What came before the socket was registered is an edge, too.
-            wires[wire].readable = true;
+        for wire in std::mem::take(&mut self.arrivals) {
+            let key = self.shard.open(wire as u64 + 1, "127.0.0.1:1".parse().expect("an address"), false);
+            self.register(key, wire, wires);
         }
         self.shard.run_timers();
         let mut resumed = Vec::new();
         self.shard.take_resumed(&mut resumed);
         resumed.into_iter().for_each(|key| self.queue(key));
+    }
+
+    fn register(&mut self, key: Key, wire: usize, wires: &mut [Wire]) {
+        self.sockets.insert(key.index, (key, wire));
+        // What came before the socket was registered is an edge, too.
+        wires[wire].readable = true;
     }
 
     fn fill(&mut self, key: Key, others: VecDeque<Key>, wires: &mut [Wire]) -> Phase {
@@ -157,7 +159,13 @@ impl Site {
         }
         for _ in 0..=self.endpoint.backlog() {
             let Some(incoming) = self.endpoint.receive() else { break };
-            self.shard.receive(incoming.from, incoming.payload);
+            match incoming.payload {
+                Freight::Mail(mail) => self.shard.receive(incoming.from, mail),
+                Freight::Route(wire, start) => {
+                    let key = self.shard.open_route(*start);
+                    self.register(key, wire, wires);
+                }
+            }
             while self.shard.is_receiving() {
                 self.send();
                 self.write(wires, rng);
@@ -178,7 +186,9 @@ impl Site {
 
     fn send(&mut self) {
         let mut batch = Vec::new();
-        self.shard.outbox().drain(|target, bytes, payload| batch.push(Outgoing { target, bytes, payload }));
+        self.shard.outbox().drain(|target, bytes, mail| {
+            batch.push(Outgoing { target, bytes, payload: Freight::Mail(mail) });
+        });
         let fed: Vec<usize> = batch.iter().filter(|parcel| parcel.bytes > 0).map(|parcel| parcel.target).collect();
         self.endpoint.send_turn(&mut batch);
         for target in fed {

@@ -115,6 +115,11 @@ impl Wire {
         Ok(taken)
     }
 
+    /// Is something written that the client did not read?
+    pub fn has_output(&self) -> bool {
+        !self.written.is_empty()
+    }
+
     /// Can the server see that the client sends no more?
     pub fn has_ended(&self) -> bool {
         self.ended
