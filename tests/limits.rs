@@ -60,6 +60,14 @@ fn max_control_line() {
     }
 }
 
+/// Lines that are longer than what is read at once.
+#[test]
+fn a_max_control_line_above_all_buffers() {
+    let line = |length: usize| format!("SUB {} 1\r\nPING\r\n", "a".repeat(length - 2));
+    let streams = [65_536, 65_537, 131_072, 200_000, 200_001].map(line);
+    compare("max_control_line: 200000", &streams);
+}
+
 #[test]
 fn max_subscriptions() {
     let streams = [

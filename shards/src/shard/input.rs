@@ -44,12 +44,11 @@ impl Shard {
                     place.copy_from_slice(&rest);
                 }
                 self.filled = rest.len();
-                if rest.len() >= READ_BYTES {
+                if room < READ_BYTES {
                     // A pause left so much that it must be acted on first.
                     return Filled::More;
                 }
-                let wanted = room.min(READ_BYTES);
-                let free = self.chunk.get_mut(rest.len()..rest.len() + wanted).unwrap_or(&mut []);
+                let free = self.chunk.get_mut(rest.len()..rest.len() + READ_BYTES).unwrap_or(&mut []);
                 let result = Connection::read(connection.codec(), free, read);
                 self.filled += result.as_ref().map_or(0, |(count, _)| *count);
                 result
@@ -91,7 +90,7 @@ impl Shard {
                 connection.input.large = Some(incoming);
             }
         } else if self.filled > 0 {
-            let chunk = std::mem::take(&mut self.chunk);
+            let mut chunk = std::mem::take(&mut self.chunk);
             let input = chunk.get(..self.filled).unwrap_or(&chunk);
             let consumed = self.process(key, input, None);
             if let Some(rest) = input.get(consumed..)
@@ -99,6 +98,10 @@ impl Shard {
                 && let Some(connection) = self.core.connection(key)
             {
                 connection.input.rest = rest.to_vec();
+                if connection.pause.is_none() && chunk.len() - rest.len() < READ_BYTES {
+                    // A control line that is longer than usual goes on.
+                    chunk.resize(connection.input.rest.len() + READ_BYTES, 0);
+                }
             }
             self.chunk = chunk;
             self.filled = 0;
