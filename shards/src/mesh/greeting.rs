@@ -5,7 +5,7 @@ use std::fmt;
 use super::dialing::{Errand, Occasion, Purpose};
 use super::handshake::{Gibberish, Handshake, Stage, Word};
 use super::name::Match;
-use super::{Effect, Mesh};
+use super::{Effect, Farewell, Mesh};
 use crate::auth::{self, Decision};
 use crate::config::Auth;
 use crate::connection::{CloseReason, Codec};
@@ -52,7 +52,7 @@ impl Mesh {
         }
         match (handshake.stage, word) {
             (Stage::Connect, Word::Connect(json)) => self.take_connect(now, rid, &json),
-            (Stage::Connect, _) => self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure),
+            (Stage::Connect, _) => self.unauthorized(now, rid, None),
             (Stage::Info, Word::Info(json)) => self.take_info(now, rid, &json),
             (stage, Word::Ping) => {
                 if stage == Stage::Lane && handshake.errand.is_none() {
@@ -76,7 +76,7 @@ impl Mesh {
     fn misunderstood(&mut self, now: u64, rid: u64, error: &Gibberish) {
         let Some(handshake) = self.handshakes.get(&rid) else { return };
         if handshake.stage == Stage::Connect && !handshake.begins_with_connect() {
-            return self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
+            return self.unauthorized(now, rid, None);
         }
         log::error!("{} - {error}", handshake.label());
         let (complaint, reason) = match error {
@@ -89,6 +89,16 @@ impl Mesh {
         self.end_handshake(now, rid, complaint, reason, Then::Retry);
     }
 
+    /// Whoever it is may not be here.
+    fn unauthorized(&mut self, now: u64, rid: u64, user: Option<&str>) {
+        let label = self.label(rid);
+        match user {
+            Some(user) => log::error!("{label} - authentication error - User {}", quoted(user.as_bytes())),
+            None => log::error!("{label} - authentication error"),
+        }
+        self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
+    }
+
     fn take_connect(&mut self, now: u64, rid: u64, json: &[u8]) {
         let Some(handshake) = self.handshakes.get_mut(&rid) else { return };
         let label = handshake.label();
@@ -99,15 +109,8 @@ impl Mesh {
                 return self.end_handshake(now, rid, None, CloseReason::ProtocolViolation, Then::Retry);
             }
         };
-        if !self.is_authorized(&connect) {
-            match connect.credentials.user.as_deref() {
-                Some(user) => log::error!("{label} - authentication error - User {}", quoted(user.as_bytes())),
-                None => log::error!("{label} - authentication error"),
-            }
-            return self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
-        }
-        if connect.new_account || !connect.account.is_empty() {
-            return self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
+        if !self.is_authorized(&connect) || connect.new_account || !connect.account.is_empty() {
+            return self.unauthorized(now, rid, connect.credentials.user.as_deref());
         }
         if !connect.lang.is_empty() {
             let complaint = "attempted to connect to route port";
@@ -169,7 +172,6 @@ impl Mesh {
                 return self.end_handshake(now, rid, None, CloseReason::ProtocolViolation, Then::Retry);
             }
         };
-        handshake.remote = Some((info.server_id.clone(), info.server_name.clone()));
         if info.server_id == self.config.identity.server_id {
             self.end_handshake(now, rid, None, CloseReason::DuplicateRoute, Then::Done);
             if let Some(errand) = errand {
@@ -186,6 +188,9 @@ impl Mesh {
         }
         if !self.agrees_on_compression(now, rid, &info) {
             return;
+        }
+        if let Some(handshake) = self.handshakes.get_mut(&rid) {
+            handshake.remote = Some((info.server_id.clone(), info.server_name.clone()));
         }
         match errand {
             Some(errand) => self.meet_dialled(now, rid, &errand, &info),
@@ -286,12 +291,8 @@ impl Mesh {
 
     /// The connection is closed, or about to be.
     pub(super) fn after_handshake(&mut self, now: u64, handshake: Handshake, reason: CloseReason, then: Then) {
-        match &handshake.remote {
-            Some((_, name)) => {
-                log::info!("{} - Router connection closed: {reason} - Remote: {name}", handshake.label())
-            }
-            None => log::info!("{} - Router connection closed: {reason}", handshake.label()),
-        }
+        let name = handshake.remote.as_ref().map_or("", |(_, name)| name);
+        log::info!("{} - {}", handshake.label(), Farewell { reason, name });
         let id = handshake.remote.as_ref().map(|(id, _)| id.as_str());
         if let Some(id) = id.filter(|id| self.sets.get(*id).is_some_and(|set| set.has(handshake.rid))) {
             return self.abandon_lanes(now, id, reason, then);

@@ -180,6 +180,22 @@ impl fmt::Display for RouteLabel {
     }
 }
 
+/// What the log says last of a connection, with the name of the other server where one is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Farewell<'a> {
+    /// Why it is closed.
+    pub reason: CloseReason,
+    /// `server_name`; empty: unknown, or it has none.
+    pub name: &'a str,
+}
+
+impl fmt::Display for Farewell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Router connection closed: {}", self.reason)?;
+        if self.name.is_empty() { Ok(()) } else { write!(f, " - Remote: {}", self.name) }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Registry, Token};
-use smallvec::SmallVec;
 
 use super::dial::{Dialed, Dialer};
 use super::{Desk, Lanes};
@@ -32,9 +31,6 @@ const READ_BYTES: usize = 64 * 1024;
 const ACCEPTS: usize = 64;
 /// Connections that may shake hands at once. One more, and the oldest that was accepted must go.
 const HANDSHAKES: usize = 1024;
-/// What a route on its way to its shard counts against the credit: some dozens of them, and no more are made until it has taken some.
-/// A storm of new routes waits here instead of before the shard's clients.
-const ROUTE_BYTES: u64 = 16 * 1024;
 /// Who does not read its last words is not waited for longer than this.
 const FAREWELL_MS: u64 = 1000;
 
@@ -65,8 +61,6 @@ pub(super) struct Routes {
     farewells: VecDeque<(u64, u64)>,
     effects: Vec<Effect>,
     batch: Vec<Outgoing<Freight>>,
-    /// Shards that have enough routes to open for now.
-    waits: Vec<usize>,
     chunk: Vec<u8>,
     now: u64,
 }
@@ -94,7 +88,6 @@ impl Routes {
             farewells: VecDeque::new(),
             effects: Vec::new(),
             batch: Vec::new(),
-            waits: Vec::new(),
             chunk: vec![0; READ_BYTES],
             now: 0,
         })
@@ -135,12 +128,9 @@ impl Routes {
 
     /// Accepts, reads, and lets the mesh act on what is due.
     pub fn turn(&mut self, lanes: &mut Lanes) {
-        let mut returned = Vec::new();
-        lanes.credit_returned(&mut returned);
-        self.waits.retain(|target| !returned.contains(target));
         self.accept(lanes);
         let mut ready = std::mem::take(&mut self.ready);
-        ready.retain(|&rid| !self.waits.is_empty() || self.serve(rid, lanes));
+        ready.retain(|&rid| self.serve(rid, lanes));
         ready.append(&mut self.ready);
         self.ready = ready;
         while let Some(&(until, rid)) = self.farewells.front()
@@ -157,7 +147,7 @@ impl Routes {
 
     /// Is there more to do already?
     pub fn is_busy(&self) -> bool {
-        self.waits.is_empty() && (!self.ready.is_empty() || self.acceptor.as_ref().is_some_and(Acceptor::is_ready))
+        !self.ready.is_empty() || self.acceptor.as_ref().is_some_and(Acceptor::is_ready)
     }
 
     /// When something is due.
@@ -201,9 +191,6 @@ impl Routes {
 
     fn accept(&mut self, lanes: &mut Lanes) {
         for _ in 0..ACCEPTS {
-            if !self.waits.is_empty() {
-                return;
-            }
             let Some(acceptor) = &mut self.acceptor else { return };
             let Some((stream, peer)) = acceptor.accept(self.now) else {
                 if acceptor.paused_until().is_some() {
@@ -294,7 +281,7 @@ impl Routes {
             for effect in effects.drain(..) {
                 // Those for shards that follow one another become visible together.
                 if !matches!(effect, Effect::Establish { .. } | Effect::Tell { .. }) {
-                    self.send(lanes);
+                    lanes.send_turn(&mut self.batch);
                 }
                 match effect {
                     Effect::Dial { attempt, host, port } => self.dialer.dial(attempt, host, port),
@@ -312,20 +299,9 @@ impl Routes {
                     }
                 }
             }
-            self.send(lanes);
+            lanes.send_turn(&mut self.batch);
         }
         self.effects = effects;
-    }
-
-    fn send(&mut self, lanes: &mut Lanes) {
-        let counted = self.batch.iter().filter(|parcel| parcel.bytes > 0);
-        let targets: SmallVec<[usize; 4]> = counted.map(|parcel| parcel.target).collect();
-        lanes.send_turn(&mut self.batch);
-        for target in targets {
-            if !self.waits.contains(&target) && lanes.exhausted(target) && lanes.wait_for_credit(target) {
-                self.waits.push(target);
-            }
-        }
     }
 
     fn write(&mut self, rid: u64) {
@@ -373,7 +349,7 @@ impl Routes {
         match handed_over {
             Some(stream) => {
                 let payload = Freight::Route(RouteArrival { stream, start });
-                self.batch.push(Outgoing { target: usize::from(shard), bytes: ROUTE_BYTES, payload });
+                self.batch.push(Outgoing { target: usize::from(shard), bytes: 0, payload });
             }
             None => {
                 self.mesh.report(self.now, shard, Control::RouteClosed { rid, reason: CloseReason::WriteError });

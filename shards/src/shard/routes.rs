@@ -11,9 +11,9 @@ use super::trace::Quoted;
 use super::{Core, LARGE_OPERATION, Shard, mark_dirty};
 use crate::account;
 use crate::connection::{CloseReason, Closing, Connection, Incoming, Key, Large, Route, Traffic};
-use crate::mesh::{RouteLabel, RouteStart};
+use crate::mesh::{Farewell, RouteLabel, RouteStart};
 use crate::protocol::frame;
-use crate::protocol::route::{RouteOp, RouteParseError, RouteStep, RoutedInterest};
+use crate::protocol::route::{RouteConnect, RouteOp, RouteParseError, RouteStep, RoutedInterest};
 use crate::subject;
 
 /// A new route is pinged soon, so that its round-trip time is known.
@@ -55,7 +55,9 @@ impl Shard {
                 }
                 match routed.account.map_or(bare, account::find) {
                     Some(account) => self.routed(account, origin, routed, rest, *consumed, large),
-                    None => self.core.unknown_account(key, routed.account, routed.subject),
+                    None => {
+                        self.core.unknown_account(key, routed.account, "routed message on subject:", routed.subject)
+                    }
                 }
                 continue;
             }
@@ -175,7 +177,14 @@ impl Core {
                 self.log_error(key, &format!("Route Error {text}"));
                 self.close(key, Closing::Flush(CloseReason::ParseError));
             }
-            RouteOp::Connect { .. } | RouteOp::Ok | RouteOp::Ignored | RouteOp::Msg(_) => {}
+            // It has been said before; nothing new comes of it.
+            RouteOp::Connect { json } => {
+                if let Err(error) = RouteConnect::parse(json) {
+                    self.log_error(key, &error.to_string());
+                    self.close(key, Closing::Flush(CloseReason::ProtocolViolation));
+                }
+            }
+            RouteOp::Ok | RouteOp::Ignored | RouteOp::Msg(_) => {}
         }
     }
 
@@ -224,9 +233,7 @@ impl Core {
         let connection = connections.get_mut(key.index as usize).filter(|found| found.key == key);
         let Some(route) = connection.and_then(|connection| connection.route.as_mut()) else { return };
         if route.account_of(account).is_none() {
-            if account.is_some_and(|account| account != account::SYSTEM) {
-                self.unknown_account(key, account, subject);
-            }
+            self.unknown_account(key, account, "subject", subject);
             return;
         }
         match queue {
@@ -236,12 +243,12 @@ impl Core {
     }
 
     #[cold]
-    pub(super) fn unknown_account(&mut self, key: Key, account: Option<&[u8]>, subject: &[u8]) {
-        // Messages of the system account are for interest that nobody here has.
+    pub(super) fn unknown_account(&mut self, key: Key, account: Option<&[u8]>, what: &str, subject: &[u8]) {
+        // Nobody here has anything to do with the system account.
         let Some(account) = account.filter(|account| *account != account::SYSTEM) else { return };
         if let Some(connection) = self.connection(key) {
             let (account, subject) = (Quoted(account), Quoted(subject));
-            log::debug!("{} - Unknown account {account} for routed message on subject: {subject}", connection.label());
+            log::debug!("{} - Unknown account {account} for {what} {subject}", connection.label());
         }
     }
 
@@ -295,7 +302,7 @@ impl Core {
         let Some(connection) = self.connection(key) else { return };
         let (rid, label) = (connection.cid, connection.label().to_string());
         let Some(route) = &connection.route else { return };
-        log::info!("{label} - Router connection closed: {reason} - Remote: {}", route.remote.name);
+        log::info!("{label} - {}", Farewell { reason, name: &route.remote.name });
         if !route.learned.is_empty() {
             let account = account::GLOBAL.name();
             log::debug!("{label} - Removing {} subscriptions for account \"{account}\"", route.learned.len());
