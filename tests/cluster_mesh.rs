@@ -288,6 +288,8 @@ fn advertised_addresses(kinds: &[Kind], cluster: &mut Cluster) -> Result<()> {
     let seed = named(&routes(&seats[..1]));
     cluster.members.push(Member::start(kinds[0], seats[0], &named(""), ""));
     cluster.members.push(Member::with(kinds[1], seats[1], &seed, "", &["-D"]));
+    // Of two servers that the seed knows, the first hears of the second.
+    cluster.wait_for_mesh()?;
     let address = format!("localhost:{}", seats[2].route);
     let arguments = ["--cluster_advertise", &address, "--client_advertise", "clients.example.org:4333"];
     cluster.members.push(Member::with(kinds[2], seats[2], &seed, "", &arguments));
