@@ -11,7 +11,7 @@ use super::{Ear, finish, settle, text};
 
 const SCENE: &str = "order";
 const PUBLISHERS_EACH: usize = 3;
-const MESSAGES: usize = 2000;
+const MESSAGES: usize = 1000;
 const SUBJECTS: usize = 5;
 
 /// Three publishers on each server at once, each on several subjects in turn; whoever listens to all of them hears

@@ -61,15 +61,17 @@ pub fn answered_or_refused(cluster: &Cluster) -> Result<()> {
 /// Thousands of requests, each with an inbox that was subscribed only just before: not one answer is lost, because the
 /// interest in the inbox travels ahead of the request.
 pub fn new_inboxes(cluster: &Cluster) -> Result<()> {
-    const REQUESTS: usize = 1500;
+    const REQUESTS: usize = 6000;
     let servers = cluster.members.len();
-    for (from, to) in (0..servers).flat_map(|from| (0..servers).map(move |to| (from, to))).filter(|(a, b)| a != b) {
+    let pairs = (0..servers).flat_map(|from| (0..servers).map(move |to| (from, to)));
+    let pairs: Vec<(usize, usize)> = pairs.filter(|(from, to)| from != to).collect();
+    for &(from, to) in &pairs {
         let subject = format!("echo.{from}.{to}");
         let mut service = cluster.client(to)?;
         service.subscribe(&subject, "", 1)?;
         cluster.settle([&mut service])?;
         let mut client = cluster.client(from)?;
-        ask_many(&mut client, &mut service, &subject, REQUESTS)
+        ask_many(&mut client, &mut service, &subject, REQUESTS / pairs.len())
             .with_context(|| format!("requests from server {from} to server {to}"))?;
     }
     Ok(())
