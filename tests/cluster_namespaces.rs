@@ -17,8 +17,8 @@ use pinmesh_harness::{Client, DEADLINE, Kind, LineUp, Server, line_ups, poll_unt
 
 line_ups!(a_link_is_cut_for_long);
 line_ups!(a_link_loses_one_direction);
-line_ups!(a_short_cut_loses_nothing);
-line_ups!(a_slow_link_is_slow_for_itself);
+line_ups!(a_short_cut_loses_nothing with old);
+line_ups!(a_slow_link_is_slow_for_itself with old);
 line_ups!(a_dead_server_comes_back_unseen);
 line_ups!(one_end_alone_gives_up);
 

@@ -8,7 +8,7 @@ use pinmesh_harness::cluster::{CLUSTER_NAME, Member, Seat, routes};
 use pinmesh_harness::witness::{wait_until_meshed, wait_until_wanted};
 use pinmesh_harness::{Client, Kind, LineUp, eventually, line_ups};
 
-line_ups!(ten_start_at_once);
+line_ups!(ten_start_at_once with old);
 line_ups!(forty_start_at_once: ours_1 = Ours(1), ours_2 = Ours(2));
 
 fn ten_start_at_once(line_up: LineUp) -> Result<()> {

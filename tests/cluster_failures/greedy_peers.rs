@@ -1,4 +1,4 @@
-//! Peers that keep to the protocol and take more than their share: one that wants everything and reads nothing, and one
+//! Peers that keep to the protocol and take more than their share: some that want everything and read nothing, and one
 //! that announces a million interests.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,82 +6,121 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use pinmesh_harness::cluster::{CLUSTER_NAME, Seat, routes};
 use pinmesh_harness::witness::{resident, wait_until_meshed, wait_until_wanted};
-use pinmesh_harness::{Client, Cluster, DEADLINE, LineUp, Member, Peer, eventually, line_ups};
+use pinmesh_harness::{
+    Client, Cluster, DEADLINE, Kind, LineUp, Member, Peer, Signal, eventually, line_ups, poll_until,
+};
 
 line_ups!(one_that_never_reads);
+line_ups!(one_that_is_stopped);
 line_ups!(one_with_a_million_interests: reference = Reference, ours_1 = Ours(1), ours_3 = Ours(3));
 
 const MIB: usize = 1024 * 1024;
 /// What every message carries, to fill buffers fast.
 const PAYLOAD: [u8; 4096] = [b'x'; 4096];
-/// How many messages are published between two looks at what has become of the peer.
+/// How many messages are published between two looks at what has become of who does not read.
 const BATCH: u64 = 64;
-/// What a server may take, beyond what it had, for a peer that does not read: a few times `max_pending`.
-const FOR_ONE_PEER: usize = 96 * MIB;
+/// What servers keep for one connection at most.
+const MAX_PENDING: usize = 8 * MIB;
+/// How much a server may grow meanwhile, with all that is not the buffer itself.
+const GROWTH: usize = 5 * MAX_PENDING;
+/// The end of who does not read.
+const GIVEN_UP: &str = "Router connection closed: Slow Consumer (Write Deadline)";
 
 fn one_that_never_reads(line_up: LineUp) -> Result<()> {
-    let cluster = Cluster::start_with(&line_up.kinds(2), |_, _| "write_deadline: \"1s\"".to_owned())?;
-    wait_until_meshed(&cluster.members)?;
-    let [server, other] = [&cluster.members[0], &cluster.members[1]];
-    let mut subscribers = [server.client()?, other.client()?];
-    for subscriber in &mut subscribers {
-        subscriber.subscribe("news", "", 1)?;
-    }
-    cluster.settle(&mut subscribers)?;
-    let mut publisher = server.client()?;
-    let mut peer = Peer::dial_with_buffer(server.seat.route, 64 * 1024)?.introduced(1)?;
+    let mut scene = Scene::start(&line_up.kinds(2))?;
+    let mut peer = Peer::dial_with_buffer(scene.cluster.members[0].seat.route, 64 * 1024)?.introduced(1)?;
     peer.send("RS+ $G >")?;
     peer.flush()?;
-
-    let ended = AtomicBool::new(false);
-    let received = [AtomicU64::new(0), AtomicU64::new(0)];
-    thread::scope(|scope| {
-        let readers: Vec<_> = subscribers
-            .iter_mut()
-            .zip(&received)
-            .map(|(subscriber, received)| scope.spawn(|| count_in_order(subscriber, received, &ended)))
-            .collect();
-        let played = publish_past_the_deaf(server, &mut publisher).map(|published| {
-            for received in &received {
-                eventually("all messages at a subscriber", || {
-                    (received.load(Ordering::Relaxed) == published).then_some(())
-                });
-            }
-        });
-        ended.store(true, Ordering::Relaxed);
-        for reader in readers {
-            reader.join().expect("a subscriber has panicked")?;
-        }
-        played
-    })?;
-    let log = server.server.log();
-    let said = log.lines().find(|line| line.contains("Slow Consumer Detected: WriteDeadline of 1s exceeded with "));
-    said.with_context(|| format!("no word of the slow consumer in {log}"))?;
+    scene.publish_to_the_deaf()?;
     peer.read_to_close()?;
     Ok(())
 }
 
-/// Publishes until the peer that does not read is gone, and some more; returns how many messages that were.
-fn publish_past_the_deaf(server: &Member, publisher: &mut Client) -> Result<u64> {
+fn one_that_is_stopped(line_up: LineUp) -> Result<()> {
+    let mut scene = Scene::start(&line_up.kinds(3))?;
+    let mut ear = scene.cluster.client(2)?;
+    ear.subscribe("news", "", 1)?;
+    scene.cluster.settle([&mut ear])?;
+    scene.cluster.members[2].server.signal(Signal::STOP);
+    scene.publish_to_the_deaf()?;
+    scene.cluster.members[2].server.signal(Signal::CONT);
+    wait_until_meshed(&scene.cluster.members)
+}
+
+/// A server with a publisher, and subscribers on it and on the second server.
+struct Scene {
+    cluster: Cluster,
+    subscribers: [Client; 2],
+    publisher: Client,
+}
+
+impl Scene {
+    fn start(kinds: &[Kind]) -> Result<Scene> {
+        let seats = Seat::several(kinds.len());
+        let start = |(&kind, &seat): (&Kind, &Seat)| {
+            let cluster = format!("name: {CLUSTER_NAME}\n  {}\n  write_deadline: \"1s\"", routes(&seats[..1]));
+            Member::start(kind, seat, &cluster, &format!("max_pending: {MAX_PENDING}"))
+        };
+        let cluster = Cluster { members: kinds.iter().zip(&seats).map(start).collect() };
+        wait_until_meshed(&cluster.members)?;
+        let mut subscribers = [cluster.client(0)?, cluster.client(1)?];
+        for subscriber in &mut subscribers {
+            subscriber.subscribe("news", "", 1)?;
+        }
+        cluster.settle(&mut subscribers)?;
+        Ok(Scene { publisher: cluster.client(0)?, cluster, subscribers })
+    }
+
+    /// Publishes past somebody who reads nothing, until the server has given that one up and some more; everybody else
+    /// gets everything.
+    fn publish_to_the_deaf(&mut self) -> Result<()> {
+        let ended = AtomicBool::new(false);
+        let received = [AtomicU64::new(0), AtomicU64::new(0)];
+        let server = &self.cluster.members[0];
+        thread::scope(|scope| {
+            let listen = |(subscriber, received)| {
+                let ended = &ended;
+                scope.spawn(move || count_in_order(subscriber, received, ended))
+            };
+            let readers: Vec<_> = self.subscribers.iter_mut().zip(&received).map(listen).collect();
+            let published = publish_until_given_up(server, &mut self.publisher);
+            let arrived = published.and_then(|published| {
+                let have_all = || received.iter().all(|received| received.load(Ordering::Relaxed) == published);
+                poll_until(DEADLINE, || have_all().then_some(()))
+                    .with_context(|| format!("of {published} messages, {received:?} have come to the subscribers"))
+            });
+            ended.store(true, Ordering::Relaxed);
+            for reader in readers {
+                reader.join().expect("a subscriber has panicked")?;
+            }
+            arrived
+        })?;
+        let log = server.server.log();
+        let said = log.lines().find(|line| line.contains("Slow Consumer Detected: WriteDeadline of 1s exceeded with "));
+        said.with_context(|| format!("no word of the slow consumer in {log}")).map(drop)
+    }
+}
+
+/// Publishes until a server has given somebody up, and some more; returns how many messages that were.
+fn publish_until_given_up(server: &Member, publisher: &mut Client) -> Result<u64> {
     let before = resident(&server.server)?;
     let mut published = 0;
     let mut batches_left = None;
     let end = Instant::now() + DEADLINE;
     while batches_left != Some(0) {
-        ensure!(Instant::now() < end, "a peer that does not read is still there after {published} messages");
+        ensure!(Instant::now() < end, "who does not read is still there after {published} messages");
         for _ in 0..BATCH {
             publisher.publish("news", &published.to_string(), &PAYLOAD);
             published += 1;
         }
         publisher.flush()?;
-        let taken = resident(&server.server)?.saturating_sub(before);
-        ensure!(taken < FOR_ONE_PEER, "{} MiB more than before for one peer", taken / MIB);
+        let growth = resident(&server.server)?.saturating_sub(before);
+        ensure!(growth < GROWTH, "{} MiB more than before", growth / MIB);
         batches_left = match batches_left {
             Some(left) => Some(left - 1),
-            None => {
-                server.server.log().contains("Router connection closed: Slow Consumer (Write Deadline)").then_some(20)
-            }
+            None => server.server.log().contains(GIVEN_UP).then_some(20),
         };
     }
     Ok(published)
@@ -151,6 +190,7 @@ fn announce(peer: &mut Peer, round: u16, interests: usize) -> Result<()> {
         lines.extend_from_slice(format!("RS+ $G million.{round}.{number}\r\n").as_bytes());
         if lines.len() > MIB {
             peer.send_bytes(&lines)?;
+            peer.flush()?;
             lines.clear();
         }
     }

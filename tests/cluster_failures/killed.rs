@@ -5,8 +5,8 @@ use pinmesh_harness::load::Load;
 use pinmesh_harness::witness::{wait_until_meshed, wait_until_wanted};
 use pinmesh_harness::{Cluster, LineUp, line_ups};
 
-line_ups!(the_seed_is_killed);
-line_ups!(one_of_the_others_is_killed);
+line_ups!(the_seed_is_killed with old);
+line_ups!(one_of_the_others_is_killed with old);
 
 fn the_seed_is_killed(line_up: LineUp) -> Result<()> {
     killed(line_up, 0)

@@ -5,7 +5,7 @@ use pinmesh_harness::load::Load;
 use pinmesh_harness::witness::{wait_until_meshed, wait_until_wanted};
 use pinmesh_harness::{Cluster, LineUp, Signal, line_ups};
 
-line_ups!(a_short_stop_goes_unnoticed);
+line_ups!(a_short_stop_goes_unnoticed with old);
 line_ups!(the_seed_stops_for_long);
 line_ups!(another_stops_for_long);
 

@@ -13,6 +13,8 @@ pub enum LineUp {
     OursFirst,
     /// The reference and ours in turns, the reference first.
     ReferenceFirst,
+    /// Ours, the reference's older version and the reference in turns, for bodies that are content with what that knows.
+    WithOld,
 }
 
 impl LineUp {
@@ -23,19 +25,28 @@ impl LineUp {
             LineUp::Ours(shards) => Kind::Ours(shards),
             LineUp::OursFirst if number.is_multiple_of(2) => Kind::Ours(2),
             LineUp::ReferenceFirst if !number.is_multiple_of(2) => Kind::Ours(2),
-            LineUp::OursFirst | LineUp::ReferenceFirst => Kind::Reference,
+            LineUp::WithOld if number % 3 == 0 => Kind::Ours(2),
+            LineUp::WithOld if number % 3 == 1 => Kind::Old,
+            LineUp::OursFirst | LineUp::ReferenceFirst | LineUp::WithOld => Kind::Reference,
         };
         (0..count).map(kind).collect()
     }
 }
 
-/// Makes tests of a body, one for each line-up: of those named, or else of all that a body should be played on.
+/// Makes tests of a body, one for each line-up: of those named, or else of all that a body should be played on, `with old`
+/// or without.
 #[macro_export]
 macro_rules! line_ups {
     ($body:ident) => {
         $crate::line_ups!(
             $body: reference = Reference, ours_1 = Ours(1), ours_3 = Ours(3), ours_first = OursFirst,
             reference_first = ReferenceFirst
+        );
+    };
+    ($body:ident with old) => {
+        $crate::line_ups!(
+            $body: reference = Reference, ours_1 = Ours(1), ours_3 = Ours(3), ours_first = OursFirst,
+            reference_first = ReferenceFirst, with_old = WithOld
         );
     };
     ($body:ident: $($name:ident = $line_up:expr),+) => {
