@@ -98,8 +98,8 @@ fn half_handshakes_time_out(line_up: LineUp) -> Result<()> {
     let seats = Seat::several(3);
     let start = |number: usize| {
         let cluster = format!(
-            "name: {CLUSTER_NAME}\n  routes: [\"nats://route:secret@127.0.0.1:{}\"]\n  ping_interval: \"500ms\"\n  \
-             authorization {{ user: route, password: secret, timeout: 0.5 }}",
+            "name: {CLUSTER_NAME}\n  routes: [\"nats://route:secret@127.0.0.1:{}\"]\n  ping_interval: \"1s\"\n  \
+             authorization {{ user: route, password: secret, timeout: 1 }}",
             seats[0].route
         );
         Member::start(kinds[number], seats[number], &cluster, "")

@@ -11,11 +11,11 @@ use pinmesh_harness::{Client, Cluster, DEADLINE, Kind, LineUp, eventually, line_
 use crate::gate::Gate;
 
 line_ups!(with_pools);
-line_ups!(without_pools);
+line_ups!(without_pools: reference = Reference, ours_3 = Ours(3), ours_first = OursFirst);
 
 /// How many pairs play at the same time, and how often each.
 const PAIRS: usize = 3;
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 
 fn with_pools(line_up: LineUp) -> Result<()> {
     duel(&line_up.kinds(2), "")

@@ -21,6 +21,8 @@ const MIB: usize = 1024 * 1024;
 const PAYLOAD: [u8; 4096] = [b'x'; 4096];
 /// How many messages are published between two looks at what has become of who does not read.
 const BATCH: u64 = 64;
+/// How many of them the subscribers may be behind.
+const AHEAD: u64 = 8 * BATCH;
 /// What servers keep for one connection at most.
 const MAX_PENDING: usize = 8 * MIB;
 /// How much a server may grow meanwhile, with all that is not the buffer itself.
@@ -85,17 +87,12 @@ impl Scene {
                 scope.spawn(move || count_in_order(subscriber, received, ended))
             };
             let readers: Vec<_> = self.subscribers.iter_mut().zip(&received).map(listen).collect();
-            let published = publish_until_given_up(server, &mut self.publisher);
-            let arrived = published.and_then(|published| {
-                let have_all = || received.iter().all(|received| received.load(Ordering::Relaxed) == published);
-                poll_until(DEADLINE, || have_all().then_some(()))
-                    .with_context(|| format!("of {published} messages, {received:?} have come to the subscribers"))
-            });
+            let published = publish_until_given_up(server, &mut self.publisher, &received);
             ended.store(true, Ordering::Relaxed);
             for reader in readers {
                 reader.join().expect("a subscriber has panicked")?;
             }
-            arrived
+            published
         })?;
         let log = server.server.log();
         let said = log.lines().find(|line| line.contains("Slow Consumer Detected: WriteDeadline of 1s exceeded with "));
@@ -103,10 +100,15 @@ impl Scene {
     }
 }
 
-/// Publishes until a server has given somebody up, and some more; returns how many messages that were.
-fn publish_until_given_up(server: &Member, publisher: &mut Client) -> Result<u64> {
+/// Publishes until a server has given somebody up and some more, never far ahead of those who read.
+fn publish_until_given_up(server: &Member, publisher: &mut Client, received: &[AtomicU64]) -> Result<()> {
     let before = resident(&server.server)?;
     let mut published = 0;
+    let wait_until_received = |most_missing: u64, published: u64| {
+        let enough = |count: &AtomicU64| count.load(Ordering::Relaxed) + most_missing >= published;
+        poll_until(DEADLINE, || received.iter().all(enough).then_some(()))
+            .with_context(|| format!("of {published} messages, {received:?} have come to the subscribers"))
+    };
     let mut batches_left = None;
     let end = Instant::now() + DEADLINE;
     while batches_left != Some(0) {
@@ -118,12 +120,13 @@ fn publish_until_given_up(server: &Member, publisher: &mut Client) -> Result<u64
         publisher.flush()?;
         let growth = resident(&server.server)?.saturating_sub(before);
         ensure!(growth < GROWTH, "{} MiB more than before", growth / MIB);
+        wait_until_received(AHEAD, published)?;
         batches_left = match batches_left {
             Some(left) => Some(left - 1),
             None => server.server.log().contains(GIVEN_UP).then_some(20),
         };
     }
-    Ok(published)
+    wait_until_received(0, published)
 }
 
 /// Counts messages whose reply subjects are numbers, until somebody says that it is over.

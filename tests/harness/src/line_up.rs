@@ -20,16 +20,14 @@ pub enum LineUp {
 impl LineUp {
     /// So many servers.
     pub fn kinds(self, count: usize) -> Vec<Kind> {
-        let kind = |number: usize| match self {
-            LineUp::Reference => Kind::Reference,
-            LineUp::Ours(shards) => Kind::Ours(shards),
-            LineUp::OursFirst if number.is_multiple_of(2) => Kind::Ours(2),
-            LineUp::ReferenceFirst if !number.is_multiple_of(2) => Kind::Ours(2),
-            LineUp::WithOld if number % 3 == 0 => Kind::Ours(2),
-            LineUp::WithOld if number % 3 == 1 => Kind::Old,
-            LineUp::OursFirst | LineUp::ReferenceFirst | LineUp::WithOld => Kind::Reference,
+        let pattern: &[Kind] = match self {
+            LineUp::Reference => &[Kind::Reference],
+            LineUp::Ours(shards) => &[Kind::Ours(shards)],
+            LineUp::OursFirst => &[Kind::Ours(2), Kind::Reference],
+            LineUp::ReferenceFirst => &[Kind::Reference, Kind::Ours(2)],
+            LineUp::WithOld => &[Kind::Ours(2), Kind::Old, Kind::Reference],
         };
-        (0..count).map(kind).collect()
+        pattern.iter().copied().cycle().take(count).collect()
     }
 }
 
