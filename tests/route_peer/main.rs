@@ -6,6 +6,8 @@
 
 mod gossip;
 mod handshake;
+mod lifecycle;
+mod pools;
 mod scene;
 mod soliciting;
 mod streams;

@@ -117,6 +117,7 @@ pub struct ScriptedRoute {
     stream: TcpStream,
     unread: Vec<u8>,
     closed: bool,
+    answers_pings: bool,
 }
 
 impl ScriptedRoute {
@@ -138,12 +139,17 @@ impl ScriptedRoute {
     fn over(stream: TcpStream) -> Result<ScriptedRoute> {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_nodelay(true)?;
-        Ok(ScriptedRoute { stream, unread: Vec::new(), closed: false })
+        Ok(ScriptedRoute { stream, unread: Vec::new(), closed: false, answers_pings: true })
     }
 
     /// This end of the connection, as the server's log names it.
     pub fn local_address(&self) -> Result<SocketAddr> {
         Ok(self.stream.local_addr()?)
+    }
+
+    /// From now on PINGs are heard, not answered.
+    pub fn answer_no_pings(&mut self) {
+        self.answers_pings = false;
     }
 
     /// Sends bytes at once.
@@ -156,7 +162,7 @@ impl ScriptedRoute {
         let end = Instant::now() + DEADLINE;
         loop {
             match self.take() {
-                Some(heard) if heard.line == "PING" => {
+                Some(heard) if heard.line == "PING" && self.answers_pings => {
                     ensure!(Instant::now() < end, "the server says nothing but PING");
                     // Who has closed needs no answer.
                     let _ = self.send("PONG\r\n");
