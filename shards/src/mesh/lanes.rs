@@ -1,8 +1,8 @@
 //! Lanes between two servers of this kind: as many connections as the smaller one has shards, which come and go together.
 //!
 //! Who dials says in its INFO which lane a connection is, and under which random name the lanes belong together. Lane 0 goes ahead: when
-//! its PING is answered, the others follow. Who was dialled hands the connections to its shards when the last one is there; from then
-//! on the shards answer the PINGs that wait, and the first of these PONGs tells the dialler that it can do the same.
+//! its PING is answered, the others follow. Who was dialled hands the connections to its shards when the last one is there, with a PONG to
+//! be said before anything else; the first of these tells the dialler that it can do the same.
 //!
 //! Two servers may dial each other at the same moment. Of the two lanes 0 the server with the smaller id chooses, alone: by saying its INFO
 //! as the one that dialled, or PONG as the other. So exactly one set survives, whatever the order in which things arrive.
@@ -211,10 +211,12 @@ impl Mesh {
             remote.ways = set.ways;
         }
         let Some(address) = self.handshakes.get(&first).map(|handshake| handshake.address) else { return };
+        // A shard may have much to say before it comes to the PING that waits, and the dialler is not ready for that.
+        let confirmation = if set.dialled.is_none() { &b"PONG\r\n"[..] } else { &[] };
         for (lane, &rid) in (0..lanes).zip(&rids) {
             let Some(handshake) = self.handshakes.remove(&rid) else { continue };
             log::debug!("{} - Registering remote route {id:?}", handshake.label());
-            self.establish(lane, handshake, id, RouteKind::Lane { lane, lanes }, (Vec::new(), false));
+            self.establish(lane, handshake, id, RouteKind::Lane { lane, lanes }, (confirmation.to_vec(), false));
         }
         self.announce_peer(id, |shard| {
             let lane = shard % lanes;

@@ -481,6 +481,8 @@ impl Net {
                 Effect::Establish { shard, mut start } => {
                     let rid = start.rid;
                     let mut first = std::mem::take(&mut start.output);
+                    // A shard may have much to say before it comes to what was read.
+                    first.extend_from_slice(b"RS+ $G early\r\n");
                     if start.report_pong {
                         first.extend_from_slice(b"PING\r\n");
                     }
