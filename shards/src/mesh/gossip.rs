@@ -36,8 +36,7 @@ impl Mesh {
         if was_learned || info.gossip_mode == mode::NEVER {
             return;
         }
-        let news =
-            RouteInfo { route_account: account.unwrap_or_default().to_owned(), route_pool_idx: 0, ..info.clone() };
+        let news = self.news_of(info, account);
         for (neighbour, remote) in &self.remotes {
             let Some(rid) = remote.links.voice(account).filter(|_| neighbour != id) else { continue };
             let gossip_mode = match dialled {
@@ -52,6 +51,17 @@ impl Mesh {
                 let control = Control::RouteTell { rid, bytes: line.into() };
                 self.effects.push(Effect::Tell { shard: route.shard, control });
             }
+        }
+    }
+
+    /// What others are told of a remote, or of its connection for an account. It may have given up the cluster's name that it came with.
+    pub(super) fn news_of(&self, info: &RouteInfo, account: Option<&str>) -> RouteInfo {
+        RouteInfo {
+            cluster: self.name.name.to_string(),
+            cluster_dynamic: self.name.is_dynamic,
+            route_account: account.unwrap_or_default().to_owned(),
+            route_pool_idx: 0,
+            ..info.clone()
         }
     }
 
@@ -93,6 +103,8 @@ impl Mesh {
             self.hear_of(now, &info);
         } else if info.ldm {
             self.forget_urls(&server);
+        } else if let Some(known) = info.lanes.and_then(|lanes| lanes.knows) {
+            self.help_to_learn(now, &server, &known);
         }
     }
 
@@ -107,16 +119,13 @@ impl Mesh {
         };
         let mut line = Vec::new();
         answer.write(&mut line);
-        if let Some(route) = self.routes.get(&rid) {
-            let control = Control::RouteTell { rid, bytes: line.into() };
-            self.effects.push(Effect::Tell { shard: route.shard, control });
-        }
+        self.tell_route(rid, line);
     }
 
     /// A remote that is about to leave wants no more clients.
     fn forget_urls(&mut self, id: &str) {
         let Some(remote) = self.remotes.get_mut(id) else { return };
-        let urls = std::mem::take(&mut remote.connect_urls);
+        let urls = std::mem::take(&mut remote.info.connect_urls);
         if self.urls.remove(&urls) {
             self.tell_clients();
         }

@@ -132,6 +132,10 @@ impl Mesh {
                 let complaint = format!("Rejecting connection, cluster name {theirs} does not match {mine}");
                 log::error!("{label} - {complaint}");
                 log::error!("{label} - cluster name from remote server conflicts");
+                // Whose name can give way must hear the one to take over.
+                if !self.greets_first() && self.name.is_taken_over_by(&connect.cluster, connect.cluster_dynamic) {
+                    self.send_info(rid, &self.own_info());
+                }
                 return self.refuse(now, rid, &complaint, CloseReason::ClusterNameConflict);
             }
         }

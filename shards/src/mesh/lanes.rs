@@ -184,7 +184,7 @@ impl Mesh {
 
     /// Ends what a new set takes the place of, and says what led there.
     fn drop_former(&mut self, now: u64, id: &str) -> Vec<Way> {
-        let mut ways = self.drop_lanes(id, CloseReason::DuplicateRoute);
+        let mut ways = self.drop_lanes(now, id, CloseReason::DuplicateRoute);
         if let Some(set) = self.sets.get_mut(id) {
             ways.append(&mut set.ways);
             self.abandon_lanes(now, id, CloseReason::DuplicateRoute, Then::Done);

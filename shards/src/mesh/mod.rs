@@ -4,6 +4,7 @@
 //! and what shards report of those that are; it answers with [`Effect`]s. A connection belongs to the mesh while it shakes hands; once it
 //! is registered as a route of a remote server, its socket goes to a shard together with a [`RouteStart`].
 
+mod compare;
 mod dialing;
 mod gossip;
 mod greeting;
@@ -27,6 +28,7 @@ use crate::config::{Cluster, Config};
 use crate::connection::{CloseReason, Codec};
 use crate::protocol::s2::Compression;
 use crate::shard::mail::Control;
+use compare::Comparing;
 use dialing::{Dialing, Errand, Occasion, Purpose, Way};
 use greeting::Then;
 use handshake::{Handshake, Stage};
@@ -243,6 +245,7 @@ pub struct Mesh {
     name: ClusterName,
     urls: ConnectUrls,
     dialing: Dialing,
+    comparing: Comparing,
     /// By `rid`.
     handshakes: BTreeMap<u64, Handshake>,
     /// Lanes that are not all there yet, by `server_id`.
@@ -273,6 +276,7 @@ impl Mesh {
             name: ClusterName { name: cluster.name.as_str().into(), is_dynamic: cluster.name_is_dynamic },
             urls: ConnectUrls::new(cluster.client_urls.clone(), cluster.no_advertise),
             dialing: Dialing::default(),
+            comparing: Comparing::default(),
             handshakes: BTreeMap::new(),
             sets: BTreeMap::new(),
             remotes: BTreeMap::new(),
@@ -390,6 +394,7 @@ impl Mesh {
     /// Does what is due.
     pub fn run_timers(&mut self, now: u64) {
         self.dialing.run_timers(now, &self.cluster, &mut self.effects);
+        self.compare(now);
         let late = |deadline: u64| deadline <= now;
         let sets: Vec<String> =
             self.sets.iter().filter(|(_, set)| late(set.deadline)).map(|(id, _)| id.clone()).collect();
@@ -422,7 +427,7 @@ impl Mesh {
     pub fn next_timer(&self) -> Option<u64> {
         let handshakes = self.handshakes.values().map(|handshake| handshake.deadline);
         let sets = self.sets.values().map(|set| set.deadline);
-        handshakes.chain(sets).chain(self.dialing.next_timer()).min()
+        handshakes.chain(sets).chain(self.dialing.next_timer()).chain(self.comparing.next_timer()).min()
     }
 
     /// Appends what is to be done.

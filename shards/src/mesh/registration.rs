@@ -236,16 +236,14 @@ impl Mesh {
 
     /// Enters a new server in the table. False: there is no room, and the connection has ended.
     pub(super) fn add_remote(&mut self, now: u64, rid: u64, info: &RouteInfo, links: Links) -> bool {
+        let Some(handshake) = self.handshakes.get(&rid) else { return false };
+        let host = handshake.address.ip();
         let Some(peer) = self.numbers.take() else {
             log::error!("{} - There are {MAX_PEERS} remote servers, which is the most", self.label(rid));
             self.end_handshake(now, rid, None, CloseReason::MaxConnectionsExceeded, Then::Retry);
             return false;
         };
         let (id, name) = (info.server_id.clone(), info.server_name.clone());
-        let permissions = (info.import.is_some() || info.export.is_some()).then(|| {
-            let both = serde_json::json!({ "import": info.import, "export": info.export });
-            both.to_string().into()
-        });
         let remote = Remote {
             server: Arc::new(RemoteServer {
                 id: id.clone(),
@@ -256,11 +254,13 @@ impl Mesh {
             peer,
             dialled: None,
             ways: Vec::new(),
-            connect_urls: info.connect_urls.clone(),
-            permissions,
+            info: info.clone(),
+            host,
+            helped: 0,
             links,
         };
         self.remotes.insert(id, remote);
+        self.compare_soon(now);
         if self.urls.add(&info.connect_urls) {
             self.tell_clients();
         }
@@ -289,7 +289,7 @@ impl Mesh {
             solicited: !remote.ways.is_empty(),
             explicit: remote.is_explicit(),
             opened,
-            remote_permissions: remote.permissions.clone(),
+            remote_permissions: permissions_of(&remote.info),
             codec,
             input,
             output,
@@ -331,7 +331,7 @@ impl Mesh {
         if let Links::Lanes { rids, .. } = &remote.links {
             // Otherwise these are lanes that have taken the place of the one that is closed.
             if rids.contains(&rid) {
-                let ways = self.drop_lanes(&server, reason);
+                let ways = self.drop_lanes(now, &server, reason);
                 self.redial(now, ways);
             }
             return;
@@ -342,7 +342,7 @@ impl Mesh {
             self.withdraw_peer(peer);
         }
         if is_last {
-            let ways = self.remove_remote(&server);
+            let ways = self.remove_remote(now, &server);
             self.redial(now, ways);
         } else if let Some(way) = way {
             let at = now + self.pause_before(&way);
@@ -355,20 +355,21 @@ impl Mesh {
     }
 
     /// Lanes that are lost, or replaced: the rest of them is closed, and nothing is left of the remote. The ways to it.
-    pub(super) fn drop_lanes(&mut self, id: &str, reason: CloseReason) -> Vec<Way> {
+    pub(super) fn drop_lanes(&mut self, now: u64, id: &str, reason: CloseReason) -> Vec<Way> {
         let Some(remote) = self.remotes.get(id) else { return Vec::new() };
         let (peer, rids) = (remote.peer, remote.links.rids());
         for rid in rids {
             self.close_route(rid, None, reason);
         }
         self.withdraw_peer(peer);
-        self.remove_remote(id)
+        self.remove_remote(now, id)
     }
 
-    fn remove_remote(&mut self, id: &str) -> Vec<Way> {
+    fn remove_remote(&mut self, now: u64, id: &str) -> Vec<Way> {
         let Some(remote) = self.remotes.remove(id) else { return Vec::new() };
         self.numbers.give_back(remote.peer);
-        if self.urls.remove(&remote.connect_urls) {
+        self.compare_soon(now);
+        if self.urls.remove(&remote.info.connect_urls) {
             self.tell_clients();
         }
         remote.ways
@@ -385,6 +386,12 @@ impl Mesh {
     fn pause_before(&mut self, way: &Way) -> u64 {
         self.jitter() + if way.is_explicit() { RECONNECT_PAUSE } else { 0 }
     }
+}
+
+/// `import` and `export`, for monitoring.
+fn permissions_of(info: &RouteInfo) -> Option<Arc<str>> {
+    let both = serde_json::json!({ "import": info.import, "export": info.export });
+    (info.import.is_some() || info.export.is_some()).then(|| both.to_string().into())
 }
 
 fn impossible_dedicated(account: &str) -> String {

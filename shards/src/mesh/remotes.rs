@@ -1,11 +1,12 @@
 //! The other servers that this one has routes to, and which connections those are.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::RemoteServer;
 use super::dialing::Way;
+use crate::protocol::route::RouteInfo;
 
 /// A server with at least one route.
 #[derive(Debug)]
@@ -17,10 +18,12 @@ pub(super) struct Remote {
     pub dialled: Option<SocketAddr>,
     /// What led there; empty if only the other side dialled. The first one is used.
     pub ways: Vec<Way>,
-    /// Where its clients connect; counted in the mesh's URLs.
-    pub connect_urls: Vec<String>,
-    /// `import` and `export` of its INFO, for monitoring.
-    pub permissions: Option<Arc<str>>,
+    /// As it introduced itself. Its `connect_urls` are counted in the mesh's.
+    pub info: RouteInfo,
+    /// Where it is, as seen from here.
+    pub host: IpAddr,
+    /// When it was last helped to learn of others.
+    pub helped: u64,
     pub links: Links,
 }
 

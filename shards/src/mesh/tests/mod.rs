@@ -3,10 +3,14 @@
 mod net;
 mod talk;
 
+use std::ops::Range;
+
 use net::{Net, Plan};
 
-/// Seeds that each scenario is played with.
-const SEEDS: u64 = 15;
+/// Seeds that each scenario is played with: `PINMESH_SEEDS` asks for more than usual.
+fn seeds() -> Range<u64> {
+    0..std::env::var("PINMESH_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(15)
+}
 
 /// Starts all servers within so many milliseconds, in random order.
 fn started(seed: u64, plans: Vec<Plan>, within: u64) -> Net {
@@ -21,7 +25,7 @@ fn started(seed: u64, plans: Vec<Plan>, within: u64) -> Net {
 
 #[test]
 fn two_of_our_kind() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         for shards in [(1, 1), (2, 2), (4, 3), (1, 8)] {
             let mut net = started(seed, vec![Plan::new(shards.0, &[]), Plan::new(shards.1, &[0])], 3000);
             net.run(10_000);
@@ -32,7 +36,7 @@ fn two_of_our_kind() {
 
 #[test]
 fn two_that_dial_each_other() {
-    for seed in 0..SEEDS * 10 {
+    for seed in 0..seeds().end * 10 {
         let mut net = started(seed, vec![Plan::new(3, &[1, 0]), Plan::new(3, &[0, 1])], 10);
         net.run(4000);
         net.check_full_mesh();
@@ -41,7 +45,7 @@ fn two_that_dial_each_other() {
 
 #[test]
 fn others_pools() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         for (one, other) in [(3, 3), (1, 3), (5, 2), (0, 3), (0, 0)] {
             let mut net = started(seed, vec![Plan::go(one, &[]), Plan::go(other, &[0])], 3000);
             net.run(10_000);
@@ -58,7 +62,7 @@ fn others_pools() {
 
 #[test]
 fn a_chain_becomes_a_mesh_by_gossip() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         for kind in [Plan::new(2, &[]), Plan::go(3, &[]), Plan::go(0, &[])] {
             let plan = |routes: &[usize]| Plan { cluster: Plan::new(1, routes).cluster, ..kind.clone() };
             let pool_size = kind.cluster.pool_size;
@@ -75,7 +79,7 @@ fn a_chain_becomes_a_mesh_by_gossip() {
 
 #[test]
 fn a_mixed_cluster() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let plans =
             vec![Plan::new(2, &[1]), Plan::go(3, &[0]), Plan::go(0, &[0, 1]), Plan::new(4, &[0]), Plan::go(3, &[1])];
         let mut net = started(seed, plans, 5000);
@@ -96,7 +100,7 @@ fn forty_at_once() {
 
 #[test]
 fn a_server_returns_with_a_new_id() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         for kind in [Plan::new(2, &[]), Plan::go(3, &[])] {
             let plan = |routes: &[usize]| {
                 let mut plan = kind.clone();
@@ -162,7 +166,7 @@ fn all_kinds() -> [Plan; 4] {
 
 #[test]
 fn random_clusters() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         for kinds in [&all_kinds()[..], &all_kinds()[..2], &all_kinds()[2..3]] {
             let mut net = started(seed, random_cluster(seed, 8, kinds), 3000);
             net.delay = 1 << net.rng.u32(0..8);
@@ -174,7 +178,7 @@ fn random_clusters() {
 
 #[test]
 fn links_are_cut_and_healed() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         for kinds in [&all_kinds()[..], &all_kinds()[..2]] {
             let mut net = started(seed, random_cluster(seed, 6, kinds), 3000);
             net.run(60_000);
@@ -187,6 +191,23 @@ fn links_are_cut_and_healed() {
                 }
             }
             net.run(460_000);
+            net.check_full_mesh();
+        }
+    }
+}
+
+#[test]
+fn generated_names_become_one() {
+    for seed in seeds() {
+        for kinds in [&all_kinds()[..], &all_kinds()[..2]] {
+            let mut plans = random_cluster(seed, 5, kinds);
+            let mut rng = fastrand::Rng::with_seed(seed);
+            for plan in &mut plans {
+                plan.cluster.name = std::iter::repeat_with(|| rng.alphabetic()).take(8).collect();
+                plan.cluster.name_is_dynamic = true;
+            }
+            let mut net = started(seed, plans, 3000);
+            net.run(60_000);
             net.check_full_mesh();
         }
     }

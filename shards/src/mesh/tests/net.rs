@@ -173,6 +173,7 @@ pub(super) struct Net {
     pub now: u64,
     pub servers: Vec<Server>,
     pub rng: fastrand::Rng,
+    seed: u64,
     /// Everything takes up to so many milliseconds.
     pub delay: u64,
     /// Connections made so far.
@@ -200,6 +201,7 @@ impl Net {
             now: 1000,
             servers: plans.into_iter().map(server).collect(),
             rng: fastrand::Rng::with_seed(seed),
+            seed,
             delay: 5,
             dials: 0,
             wires: Vec::new(),
@@ -573,7 +575,8 @@ impl Net {
             let mut expected: Vec<&String> =
                 running.iter().filter(|&&other| other != one).map(|&other| &self.servers[other].id).collect();
             expected.sort();
-            assert_eq!(ids, expected, "remotes of {}", self.servers[one].id);
+            let lanes: Vec<bool> = self.servers.iter().map(|server| server.plan.lanes).collect();
+            assert_eq!(ids, expected, "remotes of {} with seed {}, {lanes:?}", self.servers[one].id, self.seed);
             for &other in running.iter().filter(|&&other| other != one) {
                 self.check_pair(one, other, &remotes[&self.servers[other].id]);
             }

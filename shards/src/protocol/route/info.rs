@@ -138,6 +138,9 @@ pub struct LanesOffer {
     pub lane: Option<u16>,
     /// Random name of the offer: lanes of different starts never mix.
     pub inst: String,
+    /// On lane 0, from time to time: the ids of all servers that this one has routes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knows: Option<Vec<String>>,
 }
 
 impl LanesOffer {
@@ -146,7 +149,7 @@ impl LanesOffer {
 
     /// An offer of lanes, or the answer that this is one of them.
     pub fn new(lanes: u16, lane: Option<u16>, inst: String) -> LanesOffer {
-        LanesOffer { v: LanesOffer::VERSION, lanes, lane, inst }
+        LanesOffer { v: LanesOffer::VERSION, lanes, lane, inst, knows: None }
     }
 
     fn is_understood(&self) -> bool {
