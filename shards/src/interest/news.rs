@@ -2,6 +2,9 @@
 //!
 //! They name what changed, not how: whoever tells a peer looks how things are by then, so news that were overtaken do no harm.
 
+/// Bytes of messages that are as much work as a byte of news.
+const WORK: u64 = 8;
+
 /// See the module. One buffer for all, because a joining peer is told of a million interests.
 #[derive(Debug, Default)]
 pub struct News {
@@ -24,6 +27,13 @@ impl News {
         // Both came in a control line, which is shorter than that.
         let queue = queue.map_or(0, |name| name.len() as u32 + 1);
         self.entries.push(Entry { subject_len: subject.len() as u32, queue });
+    }
+
+    /// What they count against the credit of a lane: more than their bytes, because telling a route of them is more work than passing
+    /// messages on.
+    pub fn weight(&self) -> u64 {
+        let bytes = self.bytes.len() + self.entries.len() * size_of::<Entry>();
+        (bytes as u64).saturating_mul(WORK)
     }
 
     /// True without news.

@@ -67,10 +67,15 @@ impl Outbox {
         Some(batch)
     }
 
+    /// Is the credit towards a target used up?
+    pub fn is_exhausted(&self, target: u16) -> bool {
+        self.exhausted.get(usize::from(target)).copied().unwrap_or(false)
+    }
+
     /// Must who feeds this target wait?
     pub fn pressure(&self, target: u16) -> Option<Pressure> {
         let at = usize::from(target);
-        if self.exhausted.get(at).copied().unwrap_or(false) {
+        if self.is_exhausted(target) {
             return Some(Pressure::Credit(target));
         }
         self.batches.get(at).is_some_and(|batch| batch.weight() > TURN_BYTES).then_some(Pressure::Turn)
@@ -119,7 +124,9 @@ impl Outbox {
     /// reply.
     pub fn drain(&mut self, mut send: impl FnMut(usize, u64, Mail)) {
         for (target, peer, news) in self.news.drain(..) {
-            send(usize::from(target), 0, Mail::Interest { news, peer });
+            // What changes must be told; what a joining peer is told of all that there is can wait.
+            let bytes = if peer.is_some() { news.weight() } else { 0 };
+            send(usize::from(target), bytes, Mail::Interest { news, peer });
         }
         for target in self.touched.drain(..) {
             if let Some(batch) = self.batches.get_mut(usize::from(target)) {

@@ -148,7 +148,7 @@ impl Core {
                 .connections
                 .get(key.index as usize)
                 .is_some_and(|connection| connection.out.pending() < ANNOUNCE_BELOW),
-            Some(Path::Via(_)) => true,
+            Some(Path::Via(shard)) => !self.outbox.is_exhausted(shard),
             None => false,
         }
     }

@@ -88,7 +88,8 @@ impl RoutedMessage<'_> {
 /// The usual `RMSG`, straight through: no queue groups, one blank between arguments, CR LF, and the payload is there.
 ///
 /// `None` decides nothing, neither that it is wrong nor that it is unfinished: [`message`] does.
-#[inline]
+// Always: what it returns is large, and moving it costs as much as finding it.
+#[inline(always)]
 pub(super) fn usual<'a>(input: &'a [u8], limits: &RouteLimits) -> Option<RouteStep<'a>> {
     const NAME: u32 = u32::from_le_bytes(*b"RMSG");
     const ARGS: usize = 5;
