@@ -47,20 +47,26 @@ impl Core {
             return true;
         }
         let name = Arc::clone(&group.name);
-        if pick >= here + elsewhere || elsewhere == 0 {
-            if let Some(peer) = self.pick_peer(group, |_| true) {
-                match sent.peers.iter_mut().find(|(target, _)| *target == peer) {
-                    Some((_, queues)) => queues.push(name),
-                    None => sent.peers.push((peer, SmallVec::from_iter([name]))),
-                }
-            }
-        } else if let Some(shard) = self.pick_elsewhere(group, elsewhere) {
+        if pick < here + elsewhere
+            && let Some(shard) = self.pick_elsewhere(group, elsewhere)
+        {
             match sent.shards.iter_mut().find(|(target, ..)| *target == shard) {
                 Some((_, _, queues)) => queues.push(name),
                 None => sent.shards.push((shard, false, SmallVec::from_iter([name]))),
             }
+            return false;
         }
-        false
+        if of_peers > 0
+            && let Some(peer) = self.pick_peer(group, |_| true)
+        {
+            match sent.peers.iter_mut().find(|(target, _)| *target == peer) {
+                Some((_, queues)) => queues.push(name),
+                None => sent.peers.push((peer, SmallVec::from_iter([name]))),
+            }
+            return false;
+        }
+        // Those elsewhere have left since they were counted.
+        self.deliver_group(group, message, origin)
     }
 
     /// Members that peers have to which there is a way.
