@@ -127,7 +127,11 @@ pub fn members_leave_under_load(cluster: &Cluster) -> Result<()> {
         let (mut got, mut progress) = (Vec::new(), Instant::now());
         let (mut sent, mut turn) = (0, 0);
         while got.len() < MESSAGES {
-            ensure!(progress.elapsed() < DEADLINE, "{} of {MESSAGES} messages came", got.len());
+            ensure!(
+                progress.elapsed() < DEADLINE,
+                "{} of {MESSAGES} messages came; the member that stays is on {stays_on}",
+                got.len()
+            );
             let end = if sent < got.len() + WINDOW { (sent + BURST).min(MESSAGES) } else { sent };
             for message in sent..end {
                 publisher.publish(&subject, "", message.to_string().as_bytes());
