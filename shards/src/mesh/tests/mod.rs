@@ -40,6 +40,10 @@ fn two_that_dial_each_other() {
         let mut net = started(seed, vec![Plan::new(3, &[1, 0]), Plan::new(3, &[0, 1])], 10);
         net.run(4000);
         net.check_full_mesh();
+        // At the same moment: one of the two survives, without a second attempt.
+        let mut net = started(seed, vec![Plan::new(3, &[1]), Plan::new(2, &[0])], 0);
+        net.run(500);
+        net.check_full_mesh();
     }
 }
 

@@ -123,6 +123,12 @@ enum Event {
     Stop(usize),
     /// The other end notices.
     Accept(usize),
+    Connect {
+        server: usize,
+        start: u32,
+        attempt: u64,
+        to: (String, u16),
+    },
     Dialed {
         server: usize,
         start: u32,
@@ -176,8 +182,6 @@ pub(super) struct Net {
     seed: u64,
     /// Everything takes up to so many milliseconds.
     pub delay: u64,
-    /// Connections made so far.
-    pub dials: usize,
     wires: Vec<Wire>,
     cuts: BTreeSet<(usize, usize)>,
     events: BinaryHeap<Due>,
@@ -203,7 +207,6 @@ impl Net {
             rng: fastrand::Rng::with_seed(seed),
             seed,
             delay: 5,
-            dials: 0,
             wires: Vec::new(),
             cuts: BTreeSet::new(),
             events: BinaryHeap::new(),
@@ -307,6 +310,11 @@ impl Net {
                 if let Some(mesh) = &mut self.servers[server].mesh {
                     mesh.accepted(now, rid, peer);
                     self.act(server);
+                }
+            }
+            Event::Connect { server, start, attempt, to } => {
+                if self.servers[server].starts == start {
+                    self.connects(server, start, attempt, to);
                 }
             }
             Event::Dialed { server, start, attempt, result } => {
@@ -477,7 +485,10 @@ impl Net {
         }
         for effect in effects {
             match effect {
-                Effect::Dial { attempt, host, port } => self.dial(server, attempt, &host, port),
+                Effect::Dial { attempt, host, port } => {
+                    let (at, start) = (self.soon(), self.servers[server].starts);
+                    self.push(at, Event::Connect { server, start, attempt, to: (host, port) });
+                }
                 Effect::Send { rid, bytes } => self.send(server, rid, bytes),
                 Effect::Close { rid } => self.hang_up_by_rid(server, rid),
                 Effect::Establish { shard, mut start } => {
@@ -530,12 +541,11 @@ impl Net {
         }
     }
 
-    fn dial(&mut self, server: usize, attempt: u64, host: &str, port: u16) {
-        self.dials += 1;
+    /// A connection arrives, or fails to.
+    fn connects(&mut self, server: usize, start: u32, attempt: u64, (host, port): (String, u16)) {
         let target = (0..self.servers.len()).find(|&target| ip(target).to_string() == host);
         let target = target.filter(|&target| port == PORT && self.servers[target].mesh.is_some());
         let is_cut = target.is_some_and(|target| self.cuts.contains(&(server.min(target), server.max(target))));
-        let start = self.servers[server].starts;
         let result = match target {
             Some(target) if !is_cut => {
                 let ends = [(server, self.numbers + 1), (target, self.numbers + 2)];
