@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::config::{Cluster, Config, Identity, RouteUrl};
-use crate::testing::config;
 use crate::testing::world::FIRST_PORT;
+use crate::testing::{cluster, config};
 
 /// One server, as it is started.
 #[derive(Clone, Debug)]
@@ -79,27 +79,14 @@ impl Plan {
             name_is_dynamic: self.dynamic_names,
             host: "127.0.0.1".to_owned(),
             port: port(seat),
-            advertise: None,
-            no_advertise: false,
             client_urls: vec![format!("127.0.0.1:{}", 4000 + seat)],
-            authorization: None,
-            auth_timeout: Duration::from_secs(2),
             routes: plan.routes.iter().map(url).collect(),
             connect_retries: self.retries,
-            connect_backoff: false,
-            connect_error_reports: 3600,
-            reconnect_error_reports: 1,
-            permissions: None,
             pool_size: plan.pool_size,
-            system_account: true,
-            accounts: Vec::new(),
             compression: "off".to_owned(),
-            rtt_thresholds: Vec::new(),
             // So that the end of what only one side knows of is not far.
             ping_interval: Duration::from_secs(2),
-            ping_max: 2,
-            write_deadline: Duration::from_secs(10),
-            write_timeout_retry: true,
+            ..cluster()
         };
         let identity = Identity { server_name: id.clone(), server_id: id, ..single.identity };
         Config { identity, cluster: Some(cluster), ..single }

@@ -22,10 +22,10 @@ use crossbeam_channel::{Receiver, bounded};
 pub(crate) use self::client::{Client, Frame};
 pub(crate) use self::site::Site;
 pub(crate) use self::wire::Wire;
-use crate::config::{Auth, Config, Identity, Limits, ShardLayout, Trace};
+use crate::config::{Auth, Cluster, Config, Identity, Limits, ShardLayout, Trace};
 use crate::interest::Directory;
 use crate::lane::{Endpoint, Outgoing, Wake, mesh};
-use crate::mesh::RouteStart;
+use crate::mesh::{RemoteServer, RouteKind, RouteStart};
 use crate::shard::mail::{Control, Mail};
 use crate::shard::{Shard, Survey};
 use crate::snapshot::{Query, Snapshot};
@@ -84,6 +84,56 @@ pub(crate) fn shards(
         Site::new(shard, endpoint)
     });
     (sites.collect(), service)
+}
+
+/// A cluster's part of the configuration, without anything special.
+pub(crate) fn cluster() -> Cluster {
+    Cluster {
+        name: "C".to_owned(),
+        name_is_dynamic: false,
+        host: "0.0.0.0".to_owned(),
+        port: 6222,
+        advertise: None,
+        no_advertise: false,
+        client_urls: Vec::new(),
+        authorization: None,
+        auth_timeout: Duration::from_secs(2),
+        routes: Vec::new(),
+        connect_retries: 0,
+        connect_backoff: false,
+        connect_error_reports: 3600,
+        reconnect_error_reports: 1,
+        permissions: None,
+        pool_size: Some(3),
+        accounts: Vec::new(),
+        system_account: true,
+        compression: "accept".to_owned(),
+        rtt_thresholds: Vec::new(),
+        ping_interval: Duration::from_secs(30),
+        ping_max: 2,
+        write_deadline: Duration::from_secs(10),
+        write_timeout_retry: true,
+    }
+}
+
+/// A route that comes to its shard with nothing said on it.
+pub(crate) fn route_start(rid: u64, peer: u16, kind: RouteKind) -> RouteStart {
+    let (id, name) = (format!("N{peer}"), format!("S{peer}"));
+    RouteStart {
+        rid,
+        address: ([127, 0, 0, 1], 1).into(),
+        remote: Arc::new(RemoteServer { id, name, headers: true, compresses: false }),
+        peer,
+        kind,
+        solicited: false,
+        explicit: false,
+        opened: 0,
+        remote_permissions: None,
+        codec: None,
+        input: Vec::new(),
+        output: Vec::new(),
+        report_pong: false,
+    }
 }
 
 /// See the module.

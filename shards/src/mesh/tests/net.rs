@@ -4,45 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::{Cluster, Config, RouteUrl};
 use crate::connection::CloseReason;
 use crate::mesh::{DialError, Effect, Mesh, PeerPath, RouteKind, RouteStart};
 use crate::protocol::route::{RouteLimits, RouteOp, RouteParser, RouteStep};
 use crate::shard::mail::Control;
+use crate::testing::cluster;
 
 const PORT: u16 = 6222;
-
-/// A cluster's part of the configuration, without anything special.
-pub(super) fn cluster() -> Cluster {
-    Cluster {
-        name: "C".to_owned(),
-        name_is_dynamic: false,
-        host: "0.0.0.0".to_owned(),
-        port: PORT,
-        advertise: None,
-        no_advertise: false,
-        client_urls: Vec::new(),
-        authorization: None,
-        auth_timeout: Duration::from_secs(2),
-        routes: Vec::new(),
-        connect_retries: 0,
-        connect_backoff: false,
-        connect_error_reports: 3600,
-        reconnect_error_reports: 1,
-        permissions: None,
-        pool_size: Some(3),
-        accounts: Vec::new(),
-        system_account: true,
-        compression: "accept".to_owned(),
-        rtt_thresholds: Vec::new(),
-        ping_interval: Duration::from_secs(30),
-        ping_max: 2,
-        write_deadline: Duration::from_secs(10),
-        write_timeout_retry: true,
-    }
-}
 
 pub(super) fn ip(server: usize) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, u8::try_from(server).unwrap()).into()

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::net::{cluster, url};
+use super::net::url;
 use crate::config::{Cluster, Config, RouteAuthorization, Secret};
 use crate::connection::CloseReason;
 use crate::mesh::{Effect, Mesh, RouteKind, RouteStart};
 use crate::shard::mail::Control;
+use crate::testing::cluster;
 
 const CONNECT: &str = "CONNECT {\"name\":\"NP\",\"cluster\":\"C\"}\r\n";
 

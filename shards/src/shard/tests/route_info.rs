@@ -3,29 +3,10 @@
 use std::sync::Arc;
 
 use crate::interest::Directory;
-use crate::mesh::{RemoteServer, RouteKind, RouteStart};
+use crate::mesh::RouteKind;
 use crate::shard::mail::{Control, Mail};
 use crate::shard::{Filled, Shard};
-use crate::testing::config;
-
-fn start() -> RouteStart {
-    let remote = RemoteServer { id: "NB".to_owned(), name: "b".to_owned(), headers: true, compresses: false };
-    RouteStart {
-        rid: 5,
-        address: ([127, 0, 0, 1], 4711).into(),
-        remote: Arc::new(remote),
-        peer: 0,
-        kind: RouteKind::Pool { index: 0, carries: true },
-        solicited: false,
-        explicit: false,
-        opened: 0,
-        remote_permissions: None,
-        codec: None,
-        input: Vec::new(),
-        output: Vec::new(),
-        report_pong: false,
-    }
-}
+use crate::testing::{config, route_start};
 
 /// INFOs that leave with a turn, and the bytes that count against credit.
 fn drained(shard: &mut Shard) -> (usize, u64) {
@@ -43,7 +24,7 @@ fn drained(shard: &mut Shard) -> (usize, u64) {
 fn who_sends_more_than_the_mesh_can_read_is_not_read() {
     let config = Arc::new(config(1));
     let mut shard = Shard::new(0, Arc::clone(&config), Arc::new(Directory::new(1, true, 1)), 1);
-    let key = shard.open_route(start());
+    let key = shard.open_route(route_start(5, 0, RouteKind::Pool { index: 0, carries: true }));
     let lines = b"INFO {\"server_id\":\"NB\"}\r\n".repeat(10);
     let read = |shard: &mut Shard| {
         let filled = shard.fill(key, &mut |buffer| {

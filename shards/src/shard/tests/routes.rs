@@ -1,43 +1,15 @@
 //! What other servers are told and tell: interest and messages, over one route, over lanes, and over routes of other shards.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::{FULL, QUIET, for_seeds, messages, publish};
-use crate::config::{Cluster, Config};
-use crate::mesh::{PeerPath, RemoteServer, RouteKind, RouteStart};
+use crate::config::Config;
+use crate::mesh::{PeerPath, RouteKind};
 use crate::shard::mail::Control;
-use crate::testing::{Frame, Net, config};
+use crate::testing::{Frame, Net, cluster, config, route_start};
 
 pub(super) fn clustered(shards: usize) -> Config {
-    let cluster = Cluster {
-        name: "C".to_owned(),
-        name_is_dynamic: false,
-        host: "127.0.0.1".to_owned(),
-        port: 6222,
-        advertise: None,
-        no_advertise: false,
-        client_urls: Vec::new(),
-        authorization: None,
-        auth_timeout: Duration::from_secs(2),
-        routes: Vec::new(),
-        connect_retries: 0,
-        connect_backoff: false,
-        connect_error_reports: 3600,
-        reconnect_error_reports: 1,
-        permissions: None,
-        pool_size: Some(3),
-        accounts: Vec::new(),
-        system_account: true,
-        compression: "off".to_owned(),
-        rtt_thresholds: Vec::new(),
-        ping_interval: Duration::from_secs(30),
-        ping_max: 2,
-        write_deadline: Duration::from_secs(10),
-        write_timeout_retry: true,
-    };
-    Config { cluster: Some(cluster), ..config(shards) }
+    Config { cluster: Some(cluster()), ..config(shards) }
 }
 
 /// One end of a route, as another server has it.
@@ -49,30 +21,13 @@ pub(super) struct Peer {
 impl Peer {
     /// A peer joins with one route on this shard, or with so many lanes.
     pub fn join(net: &mut Net, peer: u16, shard: usize, lanes: Option<u16>) -> Peer {
-        let (id, name) = (format!("N{peer}"), format!("S{peer}"));
-        let remote = Arc::new(RemoteServer { id, name, headers: true, compresses: false });
         let kinds: Vec<(usize, RouteKind)> = match lanes {
             None => vec![(shard, RouteKind::Pool { index: 0, carries: true })],
             Some(lanes) => (0..lanes).map(|lane| (usize::from(lane), RouteKind::Lane { lane, lanes })).collect(),
         };
         let mut wires = Vec::new();
         for (shard, kind) in kinds {
-            let remote = Arc::clone(&remote);
-            wires.push(net.connect_route(shard, |rid| RouteStart {
-                rid,
-                address: "127.0.0.1:1".parse().expect("an address"),
-                remote,
-                peer,
-                kind,
-                solicited: false,
-                explicit: false,
-                opened: 0,
-                remote_permissions: None,
-                codec: None,
-                input: Vec::new(),
-                output: Vec::new(),
-                report_pong: false,
-            }));
+            wires.push(net.connect_route(shard, |rid| route_start(rid, peer, kind)));
         }
         net.settle();
         let mut target = 0;
