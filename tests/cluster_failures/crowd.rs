@@ -51,13 +51,13 @@ fn start_at_once(kinds: &[Kind], doomed: usize) -> Result<()> {
 }
 
 /// A client that hears what is published for all, and what is published for it alone.
-struct Listener {
+pub struct Listener {
     client: Client,
     own_subject: String,
 }
 
 impl Listener {
-    fn new(member: &Member) -> Result<Listener> {
+    pub fn new(member: &Member) -> Result<Listener> {
         let mut client = member.client()?;
         let own_subject = format!("to.{}", member.seat.client);
         client.subscribe("to.all", "", "all")?;
@@ -69,7 +69,7 @@ impl Listener {
 
 /// Waits until every server knows the interest of every other one, lets everybody publish one message for all, and
 /// insists that each comes to each exactly once.
-fn everybody_hears_everybody(listeners: &mut [Listener]) -> Result<()> {
+pub fn everybody_hears_everybody(listeners: &mut [Listener]) -> Result<()> {
     let subjects: Vec<String> = listeners.iter().map(|listener| listener.own_subject.clone()).collect();
     for listener in &mut *listeners {
         for subject in &subjects {

@@ -11,3 +11,4 @@ mod gate;
 mod greedy_peers;
 mod killed;
 mod stopped;
+mod storm;
