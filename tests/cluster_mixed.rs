@@ -76,13 +76,8 @@ const POOLS: &[(i32, i32)] = &[(1, 1), (3, 3), (5, 5), (-1, -1), (1, 3), (3, 1),
 
 fn play_all_pools(us: Kind) {
     each(POOLS, |&(ours, theirs)| {
-        for kinds in [[us, Reference], [Reference, us]] {
-            let size = |kind| if kind == us { ours } else { theirs };
-            let cluster = start(&kinds, |number, kind| {
-                // References play both parts: then the first is us.
-                let kind = if us == Reference && number == 1 { Old } else { kind };
-                format!("pool_size: {}", size(kind))
-            });
+        for (kinds, sizes) in [([us, Reference], [ours, theirs]), ([Reference, us], [theirs, ours])] {
+            let cluster = start(&kinds, |number, _| format!("pool_size: {}", sizes[number]));
             play(&cluster, if ours == theirs { Suite::Short } else { Suite::UnequalPools });
         }
     });
