@@ -5,7 +5,12 @@ use pinmesh_harness::{Introduction, Kind, ScriptedRoute};
 use serde_json::{Value, json};
 
 use crate::scene::{OURS, Scene};
-use crate::streams::{Case, compare};
+use crate::streams::{Case, Outcome, compare, outcome};
+
+/// What comes of the first words on a new connection.
+fn when_dialled(scene: &Scene, case: &Case, expected: Option<&Outcome>) -> Result<Outcome> {
+    outcome(scene, |scene, _| scene.dial(), case, expected)
+}
 
 /// CONNECT and INFO as they should be, but for one field.
 fn with_field(name: &str, which: &str, field: &str, value: Value) -> Case {
@@ -118,7 +123,7 @@ fn introductions(scene: &Scene) -> Vec<Case> {
 
 #[test]
 fn introductions_of_peers() -> Result<()> {
-    compare(|kind| Scene::start(kind, "", ""), introductions, |scene, _| scene.dial())
+    compare(|kind| Scene::start(kind, "", ""), introductions, when_dialled)
 }
 
 /// What servers without pools of routes say to peers with and without.
@@ -132,7 +137,11 @@ fn introductions_to_a_server_without_pools() -> Result<()> {
         ]
     };
     let dial = |scene: &Scene, _: &Introduction| ScriptedRoute::dial(scene.member.seat.route);
-    compare(|kind| Scene::start(kind, "pool_size: -1", ""), cases, dial)
+    compare(
+        |kind| Scene::start(kind, "pool_size: -1", ""),
+        cases,
+        |scene, case, expected| outcome(scene, dial, case, expected),
+    )
 }
 
 /// Users, with and without the right password, and those who take too long to name one.
@@ -154,7 +163,7 @@ fn introductions_to_a_server_with_a_password() -> Result<()> {
             with_lines("PING first", |connect, info| format!("PING\r\n{connect}{info}")),
         ]
     };
-    compare(start, cases, |scene, _| scene.dial())
+    compare(start, cases, when_dialled)
 }
 
 /// Who says nothing at all is not waited for.

@@ -33,6 +33,13 @@ const CLOSED: &str = "Router connection closed";
 /// What peers are told of the clients among the neighbours.
 pub const NEIGHBOURS_INTEREST: &str = "RS+ $G beside.*";
 
+/// Lines that the reference logs behind the close, and what announces them.
+const LATE_LINES: [(&str, &str); 3] = [
+    ("Maximum Control Line Exceeded", "maximum control line exceeded"),
+    ("Rejecting connection, cluster name", "cluster name from remote server conflicts"),
+    ("Rejecting connection from gateway", "wrong gateway"),
+];
+
 /// A server that scripted ones talk to.
 pub struct Scene {
     pub member: Member,
@@ -138,7 +145,9 @@ impl Scene {
             lines.sort();
             // The reference says some things twice.
             lines.dedup();
-            (lines.iter().any(|line| line.contains(CLOSED)) && done(&lines)).then_some(())
+            let has = |text: &str| lines.iter().any(|line| line.contains(text));
+            let is_whole = has(CLOSED) && LATE_LINES.iter().all(|(sign, late)| !has(sign) || has(late));
+            (is_whole && done(&lines)).then_some(())
         });
         lines
     }

@@ -78,7 +78,7 @@ impl Shard {
                     break;
                 }
                 RouteStep::Error(error) => {
-                    self.core.route_error(key, &error);
+                    self.core.route_error(key, &error.within(at));
                     at = input.len();
                     break;
                 }
