@@ -41,6 +41,8 @@ pub struct LearnedSubscription<'a> {
     pub subject: &'a [u8],
     /// Queue group.
     pub queue: Option<&'a [u8]>,
+    /// Members that the peer has in it; one if there is no group.
+    pub members: u32,
 }
 
 fn part(hash: u64) -> usize {
@@ -167,8 +169,11 @@ impl LearnedInterest {
     pub fn part(&self, part: usize) -> impl Iterator<Item = LearnedSubscription<'_>> {
         let plain = self.plain.get(part).into_iter().flatten();
         let groups = (part == PARTS).then(|| self.groups.iter()).into_iter().flatten();
-        let groups = groups.map(|known| LearnedSubscription { subject: &known.subject, queue: Some(&known.name) });
-        plain.map(|subject| LearnedSubscription { subject, queue: None }).chain(groups)
+        let groups = groups.map(|known| {
+            let Weighed { subject, name, weight } = known;
+            LearnedSubscription { subject, queue: Some(name), members: *weight }
+        });
+        plain.map(|subject| LearnedSubscription { subject, queue: None, members: 1 }).chain(groups)
     }
 }
 

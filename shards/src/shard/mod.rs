@@ -426,6 +426,18 @@ impl Shard {
         self.core.directory.upkeep(partition);
     }
 
+    /// What other servers want, as their routes here have told: the server's id, subject, queue group, and its members.
+    #[cfg(test)]
+    pub(crate) fn learned(&self) -> Vec<(String, String, Option<String>, u32)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let routes = self.core.connections.iter().filter_map(|(_, connection)| connection.route.as_ref());
+        let all = routes.flat_map(|route| {
+            let parts = (0..crate::interest::LearnedInterest::PARTS).flat_map(|part| route.learned.part(part));
+            parts.map(|known| (route.remote.id.clone(), text(known.subject), known.queue.map(text), known.members))
+        });
+        all.collect()
+    }
+
     /// Messages that came over routes.
     #[cfg(test)]
     pub(crate) fn routed_in(&self) -> u64 {

@@ -180,8 +180,12 @@ fn live_calmly(story: &mut Story) {
     story.next_act(true);
 }
 
-/// Each message goes to those servers whose clients want it, once, and to no other.
+/// Each server knows what the clients of the others want, and nothing else; each message goes to those whose clients want it, and once.
 fn compare_interest(story: &mut Story) {
+    let seats = story.world.seats.len();
+    for (seat, of) in (0..seats).flat_map(|seat| (0..seats).map(move |of| (seat, of))).filter(|(seat, of)| seat != of) {
+        assert_eq!(story.learned(seat, of), story.interest(of), "what {seat} believes of {of}: {:?}", story.world);
+    }
     let before = came_over_routes(&story.world);
     story.publish_everything();
     story.world.settle();

@@ -21,6 +21,8 @@ const WORDS: [&str; 2] = ["a", "b"];
 const QUEUES: [&str; 2] = ["q", "r"];
 /// Where requests go: one member of the group answers.
 const SERVICE: &str = "service";
+/// That group.
+const SERVERS: &str = "all";
 /// Where their answers go.
 const INBOXES: &str = "_INBOX";
 
@@ -48,6 +50,9 @@ struct Request {
 
 /// Copies of messages: by guest, sid, publisher and number.
 type Copies<'a> = HashMap<(usize, &'a str, usize, usize), usize>;
+
+/// Members by subject and queue group.
+type Interest = BTreeMap<(String, Option<String>), u32>;
 
 /// See the module.
 pub(super) struct Story {
@@ -104,7 +109,7 @@ impl Story {
     /// A client that answers requests.
     pub fn serve(&mut self, seat: usize) {
         let guest = self.join(seat);
-        self.world.send(guest, format!("SUB {SERVICE} all 1\r\n"));
+        self.world.send(guest, format!("SUB {SERVICE} {SERVERS} 1\r\n"));
         self.services.insert(guest, 0);
     }
 
@@ -272,6 +277,32 @@ impl Story {
                 self.end_subscription(sub);
             }
         }
+    }
+
+    /// What the clients of a server want: members of each queue group, and one for any number of plain subscriptions to a subject.
+    pub fn interest(&self, seat: usize) -> Interest {
+        let mut interest = Interest::new();
+        for sub in self.subs.iter().filter(|sub| sub.gone.is_none() && self.world.guests[sub.guest].seat == seat) {
+            let members = interest.entry((sub.pattern.clone(), sub.queue.map(str::to_owned))).or_default();
+            *members = if sub.queue.is_some() { *members + 1 } else { 1 };
+        }
+        for _ in self.services.keys().filter(|guest| self.world.guests[**guest].seat == seat) {
+            *interest.entry((SERVICE.to_owned(), Some(SERVERS.to_owned()))).or_default() += 1;
+        }
+        interest
+    }
+
+    /// What one server believes that another one's clients want. Inboxes are not compared: who was not answered still waits.
+    pub fn learned(&self, seat: usize, of: usize) -> Interest {
+        let mut interest = Interest::new();
+        let [server, other] = [seat, of].map(|seat| self.world.seats[seat].server.as_ref().expect("a server"));
+        for (id, subject, queue, members) in server.sites.iter().flat_map(|site| site.shard.learned()) {
+            if id == other.id && !subject.starts_with(INBOXES) {
+                let all = interest.entry((subject, queue.clone())).or_default();
+                *all = if queue.is_some() { *all + members } else { 1 };
+            }
+        }
+        interest
     }
 
     /// What of the present act's messages should have come to each server over routes, by who has got them.

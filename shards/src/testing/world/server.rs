@@ -26,6 +26,8 @@ pub(crate) struct Server {
     pub sites: Vec<Site>,
     pub wires: Vec<Wire>,
     pub mesh: Mesh,
+    /// Its `server_id`.
+    pub id: String,
     /// Connections that it wants: number of the attempt, and port.
     pub dials: Vec<(u64, u16)>,
     service: Endpoint<Freight, NoBell>,
@@ -43,7 +45,8 @@ impl Server {
         }
         mesh.start(now);
         let (wires, dials, batch) = (Vec::new(), Vec::new(), Vec::new());
-        let mut server = Server { sites, wires, mesh, dials, service, handshakes: BTreeMap::new(), batch };
+        let id = config.identity.server_id.clone();
+        let mut server = Server { sites, wires, mesh, id, dials, service, handshakes: BTreeMap::new(), batch };
         server.act(now, rng);
         server
     }
