@@ -54,14 +54,14 @@ impl Codec {
         }
     }
 
-    /// What was agreed on.
-    pub fn mode(&self) -> Compression {
-        self.mode
-    }
-
-    /// The level of what is sent.
-    pub fn level(&self) -> Level {
-        self.encoder.level()
+    /// How what is sent is compressed at the moment.
+    pub fn in_use(&self) -> Compression {
+        match self.encoder.level() {
+            Level::Uncompressed => Compression::Uncompressed,
+            Level::Fast => Compression::Fast,
+            Level::Better => Compression::Better,
+            Level::Best => Compression::Best,
+        }
     }
 
     /// Compresses bytes of the handshake at once.

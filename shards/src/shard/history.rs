@@ -164,7 +164,7 @@ impl Core {
                 RouteKind::Dedicated { account, .. } => Some(Arc::clone(account)),
                 RouteKind::Pool { .. } | RouteKind::Lane { .. } => None,
             },
-            compression: route.codec.as_ref().map_or(without_codec, |codec| codec.mode()),
+            compression: route.codec.as_ref().map_or(without_codec, |codec| codec.in_use()),
             permissions: route.remote_permissions.clone(),
             interests: Vec::new(),
         }
