@@ -115,8 +115,7 @@ fn go_wrong(story: &mut Story) {
 /// A server takes an empty seat; it need not be of the kind that was there before.
 fn replace(story: &mut Story, seat: usize) {
     if story.world.seats[seat].server.is_none() {
-        let kind = if story.plan.seats.iter().any(|plan| plan.lanes) { 2 } else { 0 };
-        let plan = SeatPlan::new(&mut story.world.rng, kind);
+        let plan = SeatPlan::new(&mut story.world.rng, story.plan.kinds);
         let routes = std::mem::take(&mut story.plan.seats[seat].routes);
         story.plan.seats[seat] = SeatPlan { routes, ..plan };
         start(story, seat);

@@ -23,6 +23,8 @@ pub(super) struct SeatPlan {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub seats: Vec<SeatPlan>,
+    /// What they have in common.
+    pub kinds: Kinds,
     /// The order in which they are started.
     pub order: Vec<usize>,
     /// Cluster names are generated, and servers must agree on one.
@@ -32,6 +34,18 @@ pub(super) struct Plan {
     pub faults: Faults,
     /// Longest time from server to server, in milliseconds.
     pub delay: u64,
+}
+
+/// Which servers have lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kinds {
+    Lanes,
+    Mixed,
+    Pools,
+}
+
+impl Kinds {
+    const ALL: [Kinds; 3] = [Kinds::Lanes, Kinds::Mixed, Kinds::Pools];
 }
 
 /// What goes wrong.
@@ -53,14 +67,15 @@ impl Plan {
         // Who was learned by gossip is forgotten when it cannot be reached, so only with retries does everything heal.
         let heals = everybody || !(faults.cuts || faults.breaks);
         let retries = if heals { [0, 3][rng.usize(..2)] } else { u32::MAX };
-        let lanes = rng.u8(..3);
-        let seats = routes.into_iter().map(|routes| SeatPlan { routes, ..SeatPlan::new(rng, lanes) }).collect();
+        // News that a cut swallowed are told again only by servers that have lanes.
+        let kinds = if faults.cuts && !everybody { Kinds::Lanes } else { Kinds::ALL[rng.usize(..Kinds::ALL.len())] };
+        let seats = routes.into_iter().map(|routes| SeatPlan { routes, ..SeatPlan::new(rng, kinds) }).collect();
         let mut order: Vec<usize> = (0..count).collect();
         rng.shuffle(&mut order);
         let delay = [0, 2, 30][rng.usize(..3)];
         // A server that has taken another name drops its routes, and may then be refused for longer than it tries.
         let dynamic_names = rng.u8(..4) == 0 && !(faults.cuts || faults.breaks);
-        Plan { seats, order, dynamic_names, retries, faults, delay }
+        Plan { seats, kinds, order, dynamic_names, retries, faults, delay }
     }
 
     /// What a server on a seat is configured with.
@@ -94,12 +109,11 @@ impl Plan {
 }
 
 impl SeatPlan {
-    /// `lanes`: nobody has them, everybody, or some.
-    pub fn new(rng: &mut fastrand::Rng, lanes: u8) -> SeatPlan {
+    pub fn new(rng: &mut fastrand::Rng, kinds: Kinds) -> SeatPlan {
         let pools = [None, Some(1), Some(3), Some(3), Some(5)];
         SeatPlan {
             shards: rng.usize(1..=4),
-            lanes: lanes == 1 || (lanes == 2 && rng.bool()),
+            lanes: kinds == Kinds::Lanes || (kinds == Kinds::Mixed && rng.bool()),
             pool_size: pools[rng.usize(..pools.len())],
             credit: if rng.bool() { 2048 } else { 1024 * 1024 },
             routes: Vec::new(),
