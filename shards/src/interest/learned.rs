@@ -1,8 +1,8 @@
 //! What one route told of its peer's interest, exact: the directory is changed by differences only, and a route that ends takes back what it
 //! told, no more and no less.
 //!
-//! A million of these are an ordinary peer, so an entry is a boxed subject in a table, and the table is in parts, so that growing stops the
-//! shard for a moment that nobody notices.
+//! A million of these are an ordinary peer, so an entry is a boxed subject in a table, and the table is in parts that grow one after the
+//! other, so that growing stops the shard for a moment that nobody notices.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::directory::{Directory, Interest, peer_holder};
 use super::sid::SidHint;
 use crate::account::AccountId;
 
-const PARTS: usize = 1024;
+const PARTS: usize = 64;
 /// A part with less room than this is not worth shrinking.
 const SHRINK_ABOVE: usize = 256;
 
@@ -45,9 +45,30 @@ pub struct LearnedSubscription<'a> {
     pub members: u32,
 }
 
+/// The part that a hash belongs to, by [`PLACES_LOG2`] of its bits. Each part gets more hashes than the one before it, the last one twice as
+/// many as the first: parts of one size would all be full, and grow, at the same time.
+const PLACES: [u8; 1 << PLACES_LOG2] = {
+    const ONE: u128 = 1 << 32;
+    /// The 64th root of two, in units of 2^-32.
+    const ROOT: u128 = 4_341_736_423;
+    let mut places = [0; 1 << PLACES_LOG2];
+    let (mut place, mut part, mut power) = (0, 0, ROOT);
+    while place < places.len() {
+        if part + 1 < PARTS && place as u128 * ONE >= (power - ONE) << PLACES_LOG2 {
+            part += 1;
+            power = power * ROOT / ONE;
+        }
+        places[place] = part as u8;
+        place += 1;
+    }
+    places
+};
+const PLACES_LOG2: u32 = 12;
+
 fn part(hash: u64) -> usize {
     // Other bits than those by which the parts themselves look things up.
-    (hash >> 32) as usize & (PARTS - 1)
+    let place = (hash >> 32) as usize % PLACES.len();
+    PLACES.get(place).map_or(0, |part| usize::from(*part))
 }
 
 impl LearnedInterest {
@@ -189,6 +210,16 @@ mod tests {
     use super::super::directory::Remote;
     use super::*;
     use crate::account::GLOBAL;
+
+    #[test]
+    fn parts_grow_one_after_the_other() {
+        let mut shares = [0; PARTS];
+        (0..1u64 << PLACES_LOG2).for_each(|place| shares[part(place << 32)] += 1);
+        assert_eq!(shares.iter().sum::<u32>(), 1 << PLACES_LOG2);
+        assert!(shares.is_sorted_by(|one, next| *one <= next + 1), "{shares:?}");
+        let (first, last) = (f64::from(shares[0]), f64::from(shares[PARTS - 1]));
+        assert!((1.9..2.1).contains(&(last / first)), "{shares:?}");
+    }
 
     const SUBJECTS: [&[u8]; 6] = [b"a", b"a.b", b"a.*", b"a.>", b"*.b", b">"];
 
