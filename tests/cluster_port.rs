@@ -3,15 +3,17 @@
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpStream};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use pinmesh_harness::cluster::{Cluster, Kind, Member, Seat, free_port, routes};
 use pinmesh_harness::{Signal, eventually};
 
 /// More connections than may shake hands at once.
 const CROWD: usize = 1100;
 
+/// A connection to the port for routes, which the reference opens a moment after it says that it is ready.
 fn knock(seat: Seat) -> Result<TcpStream> {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, seat.route)).context("the port for routes")?;
+    let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, seat.route)).ok();
+    let stream = eventually("the port for routes", connect);
     stream.set_nonblocking(true)?;
     Ok(stream)
 }
