@@ -1,11 +1,12 @@
 //! How a peer introduces itself: what is accepted and what is not.
 
 use anyhow::{Context, Result, ensure};
+use pinmesh_harness::cluster::CLUSTER_NAME;
 use pinmesh_harness::{Introduction, Kind, ScriptedRoute};
 use serde_json::{Value, json};
 
 use crate::scene::{OURS, Scene};
-use crate::streams::{Case, Outcome, compare, outcome};
+use crate::streams::{Case, Outcome, after_joining, compare, outcome};
 
 /// What comes of the first words on a new connection.
 fn when_dialled(scene: &Scene, case: &Case, expected: Option<&Outcome>) -> Result<Outcome> {
@@ -46,7 +47,10 @@ fn introductions(scene: &Scene) -> Vec<Case> {
         with_lines("lower case and bare LF", |connect, info| {
             format!("{connect}{info}").replace("CONNECT", "connect").replace("INFO", "info").replace("\r\n", "\n")
         }),
-        with_lines("CONNECT twice", |connect, info| format!("{connect}{info}{connect}")),
+        with_lines("CONNECT twice", |connect, info| format!("{connect}{connect}{info}")),
+        with_lines("another cluster in the second CONNECT", |connect, info| {
+            format!("{connect}{}{info}", connect.replace(CLUSTER_NAME, "other"))
+        }),
         with_lines("-ERR in place of INFO", |connect, _| format!("{connect}-ERR 'boom'\r\n")),
         with_lines("blanks in front", |connect, info| {
             format!("{connect}{info}").replace(" {", " \t  {").replace("}\r\n", "} \t \r\n")
@@ -124,6 +128,53 @@ fn introductions(scene: &Scene) -> Vec<Case> {
 #[test]
 fn introductions_of_peers() -> Result<()> {
     compare(|kind| Scene::start(kind, "", ""), introductions, when_dialled)
+}
+
+/// A peer says again who it is, and that it is somebody else.
+#[test]
+fn second_introductions_of_peers() -> Result<()> {
+    let cases = |_: &Scene| {
+        let case = |(name, field, value): (&str, &str, Value)| {
+            let peer = Introduction::new();
+            let bytes = peer.clone().connect(field, value).connect_line().into_bytes();
+            Case { name: name.to_owned(), peer, bytes }
+        };
+        vec![
+            case(("as before", "x_foo", json!(1))),
+            case(("another cluster", "cluster", json!("other"))),
+            case(("an empty cluster", "cluster", json!(""))),
+            case(("no cluster", "cluster", json!(null))),
+            case(("another name", "name", json!("NOTHER"))),
+            case(("a language", "lang", json!("go"))),
+            case(("an account", "account", json!("X"))),
+            case(("a gateway", "gateway", json!("G"))),
+            case(("a user", "user", json!("u"))),
+            case(("headers of the wrong type", "headers", json!("yes"))),
+        ]
+    };
+    compare(|kind| Scene::start(kind, "", ""), cases, after_joining)
+}
+
+/// Of the credentials, those that are not said again are as they were.
+#[test]
+fn second_introductions_where_a_password_is_needed() -> Result<()> {
+    let start = |kind| Scene::start(kind, "authorization { user: someone, password: secret }", "");
+    let cases = |_: &Scene| {
+        let case = |(name, user, password): (&str, Value, Value)| {
+            let peer = Introduction::new().connect("user", json!("someone")).connect("pass", json!("secret"));
+            let bytes = peer.clone().connect("user", user).connect("pass", password).connect_line().into_bytes();
+            Case { name: name.to_owned(), peer, bytes }
+        };
+        vec![
+            case(("both", json!("someone"), json!("secret"))),
+            case(("neither", json!(null), json!(null))),
+            case(("no password", json!("someone"), json!(null))),
+            case(("no user", json!(null), json!("secret"))),
+            case(("another user", json!("other"), json!(null))),
+            case(("a wrong password", json!(null), json!("guessed"))),
+        ]
+    };
+    compare(start, cases, after_joining)
 }
 
 /// What servers without pools of routes say to peers with and without.

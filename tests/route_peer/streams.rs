@@ -58,7 +58,7 @@ pub fn outcome(
 }
 
 /// [`outcome`] for a peer that has introduced itself.
-fn after_joining(scene: &Scene, case: &Case, expected: Option<&Outcome>) -> Result<Outcome> {
+pub fn after_joining(scene: &Scene, case: &Case, expected: Option<&Outcome>) -> Result<Outcome> {
     outcome(scene, Scene::join, case, expected)
 }
 

@@ -1,4 +1,4 @@
-//! The first words: who may speak at all, whether it is the same cluster, and how a connection ends that is not wanted.
+//! The first words on a connection, whether what they say fits together, and how a connection ends that is not wanted.
 
 use std::fmt;
 
@@ -6,12 +6,9 @@ use super::dialing::{Errand, Occasion, Purpose};
 use super::handshake::{Gibberish, Handshake, Stage, Word};
 use super::name::Match;
 use super::{Effect, Farewell, Mesh};
-use crate::auth::{self, Decision};
-use crate::config::Auth;
 use crate::connection::{CloseReason, Codec};
-use crate::protocol::connect::ConnectOptions;
 use crate::protocol::quote::quoted;
-use crate::protocol::route::{RouteConnect, RouteInfo, RouteParseError};
+use crate::protocol::route::{RouteInfo, RouteParseError};
 use crate::protocol::s2;
 use crate::shard::mail::Control;
 
@@ -51,8 +48,8 @@ impl Mesh {
             word.trace(handshake.label());
         }
         match (handshake.stage, word) {
-            (Stage::Connect, Word::Connect(json)) => self.take_connect(now, rid, &json),
-            (Stage::Connect, _) => self.unauthorized(now, rid, None),
+            (_, Word::Connect(json)) => self.take_connect(now, rid, &json),
+            (Stage::Connect, _) => self.unauthorized(now, rid),
             (Stage::Info, Word::Info(json)) => self.take_info(now, rid, &json),
             (stage, Word::Ping) => {
                 if stage == Stage::Lane && handshake.errand.is_none() {
@@ -66,7 +63,7 @@ impl Mesh {
                 log::error!("{} - Route Error '{text}'", handshake.label());
                 self.end_handshake(now, rid, None, CloseReason::ParseError, Then::Retry);
             }
-            (_, Word::Connect(_) | Word::Pong | Word::Nothing) => {}
+            (_, Word::Pong | Word::Nothing) => {}
             (_, Word::Info(_) | Word::Other) => {
                 self.refuse(now, rid, "Unknown Protocol Operation", CloseReason::ProtocolViolation);
             }
@@ -76,7 +73,7 @@ impl Mesh {
     fn misunderstood(&mut self, now: u64, rid: u64, error: &Gibberish) {
         let Some(handshake) = self.handshakes.get(&rid) else { return };
         if handshake.stage == Stage::Connect && !handshake.begins_with_connect() {
-            return self.unauthorized(now, rid, None);
+            return self.unauthorized(now, rid);
         }
         log::error!("{} - {error}", handshake.label());
         let (complaint, reason) = match error {
@@ -89,80 +86,9 @@ impl Mesh {
         self.end_handshake(now, rid, complaint, reason, Then::Retry);
     }
 
-    /// Whoever it is may not be here.
-    fn unauthorized(&mut self, now: u64, rid: u64, user: Option<&str>) {
-        let label = self.label(rid);
-        match user {
-            Some(user) => log::error!("{label} - authentication error - User {}", quoted(user.as_bytes())),
-            None => log::error!("{label} - authentication error"),
-        }
-        self.refuse(now, rid, "Authorization Violation", CloseReason::AuthenticationFailure);
-    }
-
-    fn take_connect(&mut self, now: u64, rid: u64, json: &[u8]) {
-        let Some(handshake) = self.handshakes.get_mut(&rid) else { return };
-        let label = handshake.label();
-        let connect = match RouteConnect::parse(json) {
-            Ok(connect) => connect,
-            Err(error) => {
-                log::error!("{label} - {error}");
-                return self.end_handshake(now, rid, None, CloseReason::ProtocolViolation, Then::Retry);
-            }
-        };
-        if !self.is_authorized(&connect) || connect.new_account || !connect.account.is_empty() {
-            return self.unauthorized(now, rid, connect.credentials.user.as_deref());
-        }
-        if !connect.lang.is_empty() {
-            let complaint = "attempted to connect to route port";
-            log::error!("{label} - {complaint}");
-            return self.refuse(now, rid, complaint, CloseReason::IncorrectPort);
-        }
-        if !connect.gateway.is_empty() {
-            let complaint =
-                format!("Rejecting connection from gateway {} on the Route port", quoted(connect.gateway.as_bytes()));
-            log::error!("{label} - {complaint}");
-            log::error!("{label} - wrong gateway");
-            return self.refuse(now, rid, &complaint, CloseReason::WrongGateway);
-        }
-        match self.name.meet(&connect.cluster, connect.cluster_dynamic) {
-            Match::Same => {}
-            Match::Adopted => self.renamed(now, &connect.name),
-            Match::Conflict => {
-                let (theirs, mine) = (quoted(connect.cluster.as_bytes()), quoted(self.name.name.as_bytes()));
-                let complaint = format!("Rejecting connection, cluster name {theirs} does not match {mine}");
-                log::error!("{label} - {complaint}");
-                log::error!("{label} - cluster name from remote server conflicts");
-                // Whose name can give way must hear the one to take over.
-                if !self.greets_first() && self.name.is_taken_over_by(&connect.cluster, connect.cluster_dynamic) {
-                    self.send_info(rid, &self.own_info());
-                }
-                return self.refuse(now, rid, &complaint, CloseReason::ClusterNameConflict);
-            }
-        }
-        let deadline = now + self.longest_silence();
-        if let Some(handshake) = self.handshakes.get_mut(&rid) {
-            handshake.stage = Stage::Info;
-            handshake.deadline = deadline;
-        }
-        if !self.greets_first() {
-            self.send_info(rid, &self.own_info());
-        }
-    }
-
     /// INFO is sent before CONNECT has come. Without pools it waits: Go servers that are refused after it come again without a pause.
     pub(super) fn greets_first(&self) -> bool {
         self.pool_size() > 0
-    }
-
-    fn is_authorized(&self, connect: &RouteConnect) -> bool {
-        let Some(own) = &self.cluster.authorization else { return true };
-        let options = ConnectOptions { credentials: Some(Box::new(connect.credentials.clone())), ..Default::default() };
-        let auth = Auth::UserPassword { user: own.user.clone(), password: own.password.clone() };
-        match auth::decide(&auth, &options) {
-            Decision::Admit(_) => true,
-            Decision::Refuse => false,
-            Decision::Verify(verification) => verification.run(),
-        }
     }
 
     fn take_info(&mut self, now: u64, rid: u64, json: &[u8]) {

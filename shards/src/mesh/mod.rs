@@ -4,6 +4,7 @@
 //! and what shards report of those that are; it answers with [`Effect`]s. A connection belongs to the mesh while it shakes hands; once it
 //! is registered as a route of a remote server, its socket goes to a shard together with a [`RouteStart`].
 
+mod admission;
 mod compare;
 mod dialing;
 mod gossip;
@@ -383,6 +384,7 @@ impl Mesh {
     /// What a shard reports of a route that it has.
     pub fn report(&mut self, now: u64, _shard: u16, control: Control) {
         match control {
+            Control::RouteConnect { rid, json } => self.later_connect(now, rid, &json),
             Control::RouteInfo { rid, json } => self.later_info(now, rid, &json),
             Control::RoutePong { rid } => self.pool_confirmed(now, rid),
             Control::RouteClosed { rid, reason } => self.route_closed(now, rid, reason),

@@ -15,6 +15,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 
+use super::quote::quoted;
+
 /// What a client said about itself and wants; the initial values hold for one that never sends CONNECT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
@@ -173,6 +175,18 @@ impl Credentials {
             b"nkey" => &mut self.nkey,
             b"sig" => &mut self.sig,
             _ => &mut self.jwt,
+        }
+    }
+}
+
+/// Behind the log's words about who may not be here: who it was, if that was said.
+impl fmt::Display for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_some = |text: &&str| !text.is_empty();
+        if let Some(user) = self.user.as_deref().filter(is_some) {
+            write!(f, " - User {}", quoted(user.as_bytes()))
+        } else {
+            Ok(())
         }
     }
 }

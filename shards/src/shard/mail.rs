@@ -430,6 +430,13 @@ pub enum Control {
         /// `connect_urls`; `None`: INFO has no such field.
         connect_urls: Option<Arc<[String]>>,
     },
+    /// To the mesh: a route got another CONNECT.
+    RouteConnect {
+        /// The route.
+        rid: u64,
+        /// The object.
+        json: Box<[u8]>,
+    },
     /// To the mesh: a route got an INFO.
     RouteInfo {
         /// The route.
@@ -460,7 +467,7 @@ impl Control {
     /// Bytes that it keeps alive, if it needs credit.
     pub fn weight(&self) -> u64 {
         match self {
-            Control::RouteInfo { json, .. } => json.len() as u64,
+            Control::RouteConnect { json, .. } | Control::RouteInfo { json, .. } => json.len() as u64,
             _ => 0,
         }
     }

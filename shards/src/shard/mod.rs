@@ -300,7 +300,8 @@ impl Shard {
             Control::RouteClose { rid, error, reason } => self.core.close_route(rid, error.as_deref(), reason),
             Control::RouteUpgrade { rid, explicit } => self.core.upgrade_route(rid, explicit),
             // For the service thread.
-            Control::RouteInfo { .. }
+            Control::RouteConnect { .. }
+            | Control::RouteInfo { .. }
             | Control::RoutePong { .. }
             | Control::RouteClosed { .. }
             | Control::RouteForgotten { .. } => {}

@@ -12,8 +12,9 @@ use super::{Core, LARGE_OPERATION, Shard, mark_dirty};
 use crate::account;
 use crate::connection::{CloseReason, Closing, Connection, Incoming, Key, Large, Route, Traffic};
 use crate::mesh::{Farewell, RouteLabel, RouteStart};
+use crate::protocol::connect::redact;
 use crate::protocol::frame;
-use crate::protocol::route::{RouteConnect, RouteOp, RouteParseError, RouteStep, RoutedInterest};
+use crate::protocol::route::{RouteOp, RouteParseError, RouteStep, RoutedInterest};
 use crate::subject;
 
 /// A new route is pinged soon, so that its round-trip time is known.
@@ -164,27 +165,29 @@ impl Core {
                     self.report(Control::RoutePong { rid });
                 }
             }
-            RouteOp::Info { json } => {
-                let Some(connection) = self.connection(key) else { return };
-                let info = Control::RouteInfo { rid: connection.cid, json: json.into() };
-                self.report(info);
-                if let Some(pressure) = self.outbox.pressure(self.config.shards.count as u16) {
-                    self.pause(key, pressure.into());
+            RouteOp::Info { json } => self.report_words(key, |rid| Control::RouteInfo { rid, json: json.into() }),
+            RouteOp::Connect { json } => {
+                if self.tracing {
+                    self.trace_operation(key, "CONNECT", &redact(json));
                 }
+                self.report_words(key, |rid| Control::RouteConnect { rid, json: json.into() });
             }
             RouteOp::Err { text } => {
                 let text = String::from_utf8_lossy(text);
                 self.log_error(key, &format!("Route Error {text}"));
                 self.close(key, Closing::Flush(CloseReason::ParseError));
             }
-            // It has been said before; nothing new comes of it.
-            RouteOp::Connect { json } => {
-                if let Err(error) = RouteConnect::parse(json) {
-                    self.log_error(key, &error.to_string());
-                    self.close(key, Closing::Flush(CloseReason::ProtocolViolation));
-                }
-            }
             RouteOp::Ok | RouteOp::Ignored | RouteOp::Msg(_) => {}
+        }
+    }
+
+    /// For the mesh: what it reads itself. A route that says more of it than the mesh can read is not read meanwhile.
+    fn report_words(&mut self, key: Key, words: impl FnOnce(u64) -> Control) {
+        let Some(connection) = self.connection(key) else { return };
+        let control = words(connection.cid);
+        self.report(control);
+        if let Some(pressure) = self.outbox.pressure(self.config.shards.count as u16) {
+            self.pause(key, pressure.into());
         }
     }
 

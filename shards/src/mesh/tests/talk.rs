@@ -291,6 +291,40 @@ fn later_infos() {
 }
 
 #[test]
+fn later_connects() {
+    let authorization = RouteAuthorization { user: "u".to_owned(), password: Secret("secret".into()) };
+    let mut talk = Talk::new(Cluster { authorization: Some(authorization), name: "C".to_owned(), ..cluster() });
+    talk.hears(&introduction("NA", "").replacen("\"NA\"", "\"NA\",\"user\":\"u\",\"pass\":\"secret\"", 1));
+    let rid = talk.rid - 1;
+    let mut says = |json: &str| {
+        let json = json.as_bytes().into();
+        talk.act(|mesh| mesh.report(1000, 0, Control::RouteConnect { rid, json }))
+    };
+    for json in [
+        "{\"cluster\":\"C\"}",
+        "{\"cluster\":\"C\",\"user\":\"u\"}",
+        "{\"cluster\":\"C\",\"user\":\"u\",\"pass\":\"secret\"}",
+    ] {
+        assert!(says(json).is_empty(), "{json}");
+    }
+    for (json, expected) in [
+        ("{\"cluster\":\"D\"}", CloseReason::ClusterNameConflict),
+        ("{}", CloseReason::ClusterNameConflict),
+        ("{\"cluster\":\"C\",\"lang\":\"go\"}", CloseReason::IncorrectPort),
+        ("{\"cluster\":\"C\",\"gateway\":\"G\"}", CloseReason::WrongGateway),
+        ("{\"cluster\":\"C\",\"user\":\"x\"}", CloseReason::AuthenticationFailure),
+        ("{\"cluster\":\"C\",\"pass\":\"x\"}", CloseReason::AuthenticationFailure),
+        ("{\"cluster\":3}", CloseReason::ProtocolViolation),
+    ] {
+        let effects = says(json);
+        let [Effect::Tell { control: Control::RouteClose { reason, error, .. }, .. }] = &effects[..] else {
+            panic!("{json} does not close the route: {effects:?}")
+        };
+        assert_eq!((*reason, error.is_some()), (expected, expected != CloseReason::ProtocolViolation), "{json}");
+    }
+}
+
+#[test]
 fn a_generated_name_gives_way() {
     let mut talk = Talk::new(Cluster { name: "B".to_owned(), name_is_dynamic: true, ..cluster() });
     talk.hears(&introduction("NA", "").replace("\"C\"", "\"B\""));
