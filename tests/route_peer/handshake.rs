@@ -205,12 +205,22 @@ fn introductions_to_a_server_with_a_password() -> Result<()> {
             let bytes = [peer.connect_line(), peer.info_line()].concat().into_bytes();
             Case { name: name.to_owned(), peer, bytes }
         };
+        let mut more_than_one = with("a user, a token and an nkey", json!("other"), json!("secret"));
+        let peer = more_than_one.peer.connect("auth_token", json!("secret")).connect("nkey", json!("UX"));
+        more_than_one.bytes = [peer.connect_line(), peer.info_line()].concat().into_bytes();
+        more_than_one.peer = peer;
         vec![
             with("the right one", json!("someone"), json!("secret")),
             with("a wrong password", json!("someone"), json!("guessed")),
             with("no password", json!("someone"), json!(null)),
             with("another user", json!("other"), json!("secret")),
             with("nobody", json!(null), json!(null)),
+            with("a password without a user", json!(""), json!("secret")),
+            with("a user with strange letters", json!("a\"b\u{e9}\n"), json!("x")),
+            with_field("a token", "CONNECT", "auth_token", json!("secret")),
+            with_field("an nkey", "CONNECT", "nkey", json!("UX")),
+            with_field("a JWT", "CONNECT", "jwt", json!("eyJ")),
+            more_than_one,
             with_lines("PING first", |connect, info| format!("PING\r\n{connect}{info}")),
         ]
     };

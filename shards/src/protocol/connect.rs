@@ -182,11 +182,11 @@ impl Credentials {
 /// Behind the log's words about who may not be here: who it was, if that was said.
 impl fmt::Display for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_some = |text: &&str| !text.is_empty();
-        if let Some(user) = self.user.as_deref().filter(is_some) {
-            write!(f, " - User {}", quoted(user.as_bytes()))
-        } else {
-            Ok(())
+        match (&self.nkey, &self.user, &self.auth_token) {
+            (Some(nkey), ..) => write!(f, " - Nkey {}", quoted(nkey.as_bytes())),
+            (None, Some(user), _) => write!(f, " - User {}", quoted(user.as_bytes())),
+            (None, None, Some(_)) => f.write_str(" - Token \"[REDACTED]\""),
+            (None, None, None) => Ok(()),
         }
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::mail::Control;
 use super::timers::Timer;
-use super::trace::{GoDuration, Quoted};
+use super::trace::GoDuration;
 use super::{Core, mark_dirty};
 use crate::auth::{self, Decision};
 use crate::config::BUILT_WITH;
 use crate::connection::{Blocked, CloseReason, Closing, Connection, Key, Pause, Slow};
-use crate::protocol::connect::ConnectOptions;
+use crate::protocol::connect::{ConnectOptions, Credentials};
 use crate::protocol::frame;
 use crate::protocol::info::Info;
 
@@ -125,11 +125,7 @@ impl Core {
 
     fn refuse(&mut self, key: Key) {
         let Some(connection) = self.connection(key) else { return };
-        let who = match (connection.options.user(), connection.options.auth_token()) {
-            (Some(user), _) if !user.is_empty() => format!(" - User {}", Quoted(user.as_bytes())),
-            (_, Some(token)) if !token.is_empty() => " - Token \"[REDACTED]\"".to_owned(),
-            _ => String::new(),
-        };
+        let who = connection.options.credentials.as_deref().map(Credentials::to_string).unwrap_or_default();
         self.log_error(key, &format!("authentication error{who}"));
         self.tell_error(key, "Authorization Violation");
         self.close(key, Closing::Flush(CloseReason::AuthenticationFailure));

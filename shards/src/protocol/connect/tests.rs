@@ -40,6 +40,16 @@ fn every_option_is_taken_over() {
     assert_eq!((options.user(), options.pass(), options.auth_token()), (Some("u"), Some("p"), Some("t")));
 }
 
+/// The reference names one of those who say several.
+#[test]
+fn who_is_named_when_refused() {
+    let named = |json: &str| merged(json.as_bytes()).expect("valid").credentials.map(|who| who.to_string());
+    assert_eq!(named(r#"{"user":"a\n","auth_token":"t"}"#).as_deref(), Some(r#" - User "a\n""#));
+    assert_eq!(named(r#"{"user":"u","nkey":"UX","auth_token":"t"}"#).as_deref(), Some(r#" - Nkey "UX""#));
+    assert_eq!(named(r#"{"auth_token":"t","jwt":"j"}"#).as_deref(), Some(r#" - Token "[REDACTED]""#));
+    assert_eq!(named(r#"{"pass":"p","jwt":"j"}"#).as_deref(), Some(""));
+}
+
 #[test]
 fn what_is_not_named_stays() {
     let mut options = merged(br#"{"verbose":false,"user":"u","pass":"p","name":"one","protocol":1}"#).expect("valid");

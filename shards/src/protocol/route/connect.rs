@@ -11,7 +11,7 @@ use crate::protocol::json;
 pub struct RouteConnect {
     /// `+OK` for every line that is accepted.
     pub verbose: bool,
-    /// User name and password, if they were sent.
+    /// User name and password, if they were sent; of what else there may be, what a log says of whoever is refused.
     pub credentials: Credentials,
     /// The connection is TLS.
     pub tls_required: bool,
@@ -39,6 +39,8 @@ struct Read {
     verbose: bool,
     user: Option<Box<str>>,
     pass: Option<Box<str>>,
+    auth_token: Option<Box<str>>,
+    nkey: Option<Box<str>>,
     tls_required: bool,
     headers: bool,
     name: String,
@@ -82,7 +84,13 @@ impl RouteConnect {
         let some = |text: Option<Box<str>>| text.filter(|text| !text.is_empty());
         Ok(RouteConnect {
             verbose: read.verbose,
-            credentials: Credentials { user: some(read.user), pass: some(read.pass), ..Credentials::default() },
+            credentials: Credentials {
+                user: some(read.user),
+                pass: some(read.pass),
+                auth_token: some(read.auth_token),
+                nkey: some(read.nkey),
+                ..Credentials::default()
+            },
             tls_required: read.tls_required,
             headers: read.headers,
             name: read.name,
