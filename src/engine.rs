@@ -43,6 +43,7 @@ pub fn config(options: &Options, facts: Facts) -> Config {
     let Facts { server_id, shards, port, advertise, cluster } = facts;
     let client_urls = listen::client_urls(&options.host, port, advertise.as_ref());
     let cluster = cluster.map(|facts| self::cluster(options, facts, client_urls));
+    let cluster_name = cluster.as_ref().map(|cluster| &cluster.name).or(options.cluster.name.as_ref());
     let (host, port) = advertise.unwrap_or_else(|| (options.host.clone(), port));
     let identity = Identity {
         server_name: options.server_name.clone().unwrap_or_else(|| server_id.clone()),
@@ -51,6 +52,7 @@ pub fn config(options: &Options, facts: Facts) -> Config {
         git_commit: option_env!("PINMESH_GIT_COMMIT").unwrap_or("0000000").to_owned(),
         host,
         port,
+        cluster: cluster_name.cloned(),
         started: SystemTime::now(),
     };
     let trace = Trace {

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, TcpStream};
 
 use anyhow::Result;
 use pinmesh_harness::cluster::{Cluster, Kind, Member, Seat, free_port, routes};
-use pinmesh_harness::{Signal, eventually};
+use pinmesh_harness::{Client, Signal, eventually, monitoring};
+use serde_json::Value;
 
 /// More connections than may shake hands at once.
 const CROWD: usize = 1100;
@@ -55,6 +56,31 @@ fn a_server_ends_with_strangers_at_its_door() -> Result<()> {
         assert_eq!(member.server.wait().code(), Some(0), "{kind}");
         assert!(member.server.log().contains("Route accept loop exiting.."), "{kind}: {}", member.server.log());
         strangers.iter().for_each(|stranger| eventually("its end", || is_closed(stranger).then_some(())));
+    }
+    Ok(())
+}
+
+/// A name alone makes no port for routes, but clients are told it.
+#[test]
+fn a_name_without_a_port() -> Result<()> {
+    for (config, arguments) in [
+        ("cluster { name: c }", &[][..]),
+        ("cluster { name: c, pool_size: 5 }", &[]),
+        ("cluster {}", &[]),
+        ("", &["--cluster_name", "d"]),
+    ] {
+        let told = |kind: Kind| -> Result<_> {
+            let Seat { client, monitor, .. } = Seat::take();
+            let config = format!("listen: \"127.0.0.1:{client}\"\nhttp: \"127.0.0.1:{monitor}\"\n{config}\n");
+            let server = kind.server().without_listen_flags().config(config).args(arguments).start();
+            let info: Value = serde_json::from_str(Client::open(server.address())?.info())?;
+            let varz = monitoring::json((Ipv4Addr::LOCALHOST, monitor).into(), "/varz")?;
+            let log = server.log();
+            let lines = log.lines().filter(|line| line.to_lowercase().contains("cluster"));
+            let lines: Vec<String> = lines.filter_map(|line| Some(line.split_once("] ")?.1[27..].to_owned())).collect();
+            Ok((info.get("cluster").cloned(), varz["cluster"].clone(), lines))
+        };
+        assert_eq!(told(Kind::Ours(1))?, told(Kind::Reference)?, "{config} {arguments:?}");
     }
     Ok(())
 }

@@ -54,6 +54,8 @@ pub struct Identity {
     pub host: String,
     /// Port as bound, or the port of `client_advertise`. 0 until [`crate::config::Config`] meets a listener.
     pub port: u16,
+    /// Name of the cluster that it belongs to, or would belong to if it had a port for routes.
+    pub cluster: Option<String>,
     /// When the server started; the time of day in its messages counts from here.
     pub started: SystemTime,
 }

@@ -211,7 +211,7 @@ impl Shard {
             counters: Counters::default(),
             // Connections are spread evenly, and so are those that end.
             history: History::new(config.limits.max_closed_clients.div_ceil(shards.max(1))),
-            cluster: ClusterView::new(config.cluster.as_ref().map(|cluster| cluster.name.as_str())),
+            cluster: ClusterView::new(config.identity.cluster.as_deref()),
             surveys: VecDeque::new(),
             config,
         };

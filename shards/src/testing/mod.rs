@@ -60,6 +60,7 @@ pub(crate) fn config(shards: usize) -> Config {
             git_commit: String::new(),
             host: "127.0.0.1".to_owned(),
             port: 4222,
+            cluster: None,
             started: SystemTime::UNIX_EPOCH,
         },
         limits: Limits::default(),
