@@ -1,8 +1,10 @@
 //! How routes live on and end: signs of life, later news of a peer, and the end of the server.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use pinmesh_harness::{Introduction, Kind, RouteListener};
-use serde_json::json;
+use pinmesh_harness::{Introduction, Kind, RouteListener, poll_until};
+use serde_json::{Value, json};
 
 use crate::scene::{OURS, Scene};
 
@@ -87,7 +89,46 @@ fn later_news_of_a_peer() -> Result<()> {
     })
 }
 
-/// The end of a server is not announced: clients go, then the routes. That nobody is left to want anything may be said or not.
+/// What a peer lets in and out may change. Nobody acts on it, but monitoring shows it.
+#[test]
+fn permissions_of_a_peer() -> Result<()> {
+    compare(|kind| {
+        let scene = Scene::start(kind, "", "")?;
+        let peer = Introduction::new().info("import", json!({"allow": ["a", "b.*"]}));
+        let mut route = scene.join(&peer)?;
+        route.until_pong()?;
+        let only = |import: Value, export: Value| peer.clone().info("import", import).info("export", export);
+        let mut shown = Vec::new();
+        for news in [
+            peer.clone(),
+            only(json!({"allow": ["a"]}), json!(null)),
+            only(json!(null), json!({"deny": ["a"]})),
+            only(json!({"deny": [">"]}), json!({"allow": ["c"], "deny": ["c.*"]})).info("ldm", json!(true)),
+            only(json!(null), json!(null)),
+        ] {
+            route.send(news.info_line())?;
+            route.until_pong()?;
+            let member = &scene.member;
+            let mut seen = Ok(Vec::new());
+            // Ours looks at INFO while it goes on.
+            let mut look = || {
+                seen = member.routes();
+                let routes = seen.as_ref().ok()?;
+                let wanted = |field: &str| {
+                    news.info.get("ldm").is_some()
+                        || routes.iter().all(|route| route.get(field) == news.info.get(field))
+                };
+                (wanted("import") && wanted("export")).then_some(())
+            };
+            poll_until(Duration::from_secs(2), &mut look);
+            let rules = |route: &Value| (route["import"].clone(), route["export"].clone());
+            shown.push(seen?.iter().map(rules).collect::<Vec<_>>());
+        }
+        Ok(shown)
+    })
+}
+
+/// The end of a server is not announced, nor that its clients want nothing any more.
 #[test]
 fn the_end_of_the_server() -> Result<()> {
     compare(|kind| {

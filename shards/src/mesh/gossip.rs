@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::dialing::{Destination, Errand, Occasion, Purpose, Way, host_and_port};
 use super::name::Match;
+use super::registration::permissions_of;
 use super::remotes::{Links, Place};
 use super::{Effect, Mesh, RouteLabel};
 use crate::connection::CloseReason;
@@ -103,8 +104,28 @@ impl Mesh {
             self.hear_of(now, &info);
         } else if info.ldm {
             self.forget_urls(&server);
-        } else if let Some(known) = info.lanes.and_then(|lanes| lanes.knows) {
-            self.help_to_learn(now, &server, &known);
+        } else {
+            self.note_permissions(&server, &info);
+            if let Some(known) = info.lanes.and_then(|lanes| lanes.knows) {
+                self.help_to_learn(now, &server, &known);
+            }
+        }
+    }
+
+    /// What a remote lets in and out has changed. That is its own affair, but monitoring shows it.
+    fn note_permissions(&mut self, id: &str, info: &RouteInfo) {
+        let Some(remote) = self.remotes.get_mut(id) else { return };
+        if remote.info.import == info.import && remote.info.export == info.export {
+            return;
+        }
+        remote.info.import.clone_from(&info.import);
+        remote.info.export.clone_from(&info.export);
+        let permissions = permissions_of(info);
+        for rid in remote.links.rids() {
+            if let Some(route) = self.routes.get(&rid) {
+                let control = Control::RoutePermissions { rid, permissions: permissions.clone() };
+                self.effects.push(Effect::Tell { shard: route.shard, control });
+            }
         }
     }
 

@@ -389,7 +389,7 @@ impl Mesh {
 }
 
 /// `import` and `export`, for monitoring.
-fn permissions_of(info: &RouteInfo) -> Option<Arc<str>> {
+pub(super) fn permissions_of(info: &RouteInfo) -> Option<Arc<str>> {
     let both = serde_json::json!({ "import": info.import, "export": info.export });
     (info.import.is_some() || info.export.is_some()).then(|| both.to_string().into())
 }

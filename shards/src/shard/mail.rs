@@ -430,6 +430,13 @@ pub enum Control {
         /// `connect_urls`; `None`: INFO has no such field.
         connect_urls: Option<Arc<[String]>>,
     },
+    /// From the mesh: what the server at the far end of a route lets in and out, as monitoring shows it.
+    RoutePermissions {
+        /// The route.
+        rid: u64,
+        /// As in [`crate::mesh::RouteStart`].
+        permissions: Option<Arc<str>>,
+    },
     /// To the mesh: a route got another CONNECT.
     RouteConnect {
         /// The route.

@@ -299,6 +299,7 @@ impl Shard {
             Control::RouteTell { rid, bytes } => self.core.tell_route_lines(rid, &bytes),
             Control::RouteClose { rid, error, reason } => self.core.close_route(rid, error.as_deref(), reason),
             Control::RouteUpgrade { rid, explicit } => self.core.upgrade_route(rid, explicit),
+            Control::RoutePermissions { rid, permissions } => self.core.permit_route(rid, permissions),
             // For the service thread.
             Control::RouteConnect { .. }
             | Control::RouteInfo { .. }

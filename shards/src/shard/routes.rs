@@ -3,6 +3,7 @@
 //! The handshake is over when a route comes here, and what concerns the cluster goes back to the mesh: later INFOs, the first PONG, and
 //! the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::mail::{Control, Origin};
@@ -291,6 +292,15 @@ impl Core {
         {
             route.solicited = true;
             route.explicit |= explicit;
+        }
+    }
+
+    /// From the mesh: the remote has other permissions.
+    pub(super) fn permit_route(&mut self, rid: u64, permissions: Option<Arc<str>>) {
+        if let Some(&key) = self.peers.routes.get(&rid)
+            && let Some(route) = self.route(key)
+        {
+            route.remote_permissions = permissions;
         }
     }
 
