@@ -541,13 +541,14 @@ impl Core {
     }
 
     fn close_all(&mut self, reason: CloseReason) {
-        // Clients first: peers hear of their interest as long as they are there.
+        // Routes first, and then there are no peers: of clients that all go at once they need not hear one by one.
         let mut keys: Vec<(bool, Key)> =
-            self.connections.iter().map(|(_, connection)| (connection.route.is_some(), connection.key)).collect();
-        keys.sort_by_key(|(is_route, _)| *is_route);
+            self.connections.iter().map(|(_, connection)| (connection.route.is_none(), connection.key)).collect();
+        keys.sort_by_key(|(is_client, _)| *is_client);
         for (_, key) in keys {
             self.close(key, Closing::Flush(reason));
         }
+        self.peers = Peers::default();
     }
 }
 
