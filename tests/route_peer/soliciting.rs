@@ -35,6 +35,21 @@ fn to_a_peer_without_pools() -> Result<()> {
     })
 }
 
+/// A peer without pools that has dialled, and is lost, is dialled where it said that it listens.
+#[test]
+fn to_a_peer_without_pools_that_is_lost() -> Result<()> {
+    compare(|kind| {
+        let mut listener = RouteListener::open()?;
+        let scene = Scene::start(kind, "", "")?;
+        let peer = Introduction::new().info("port", json!(listener.port()?));
+        scene.join(&peer)?.leave()?;
+        let (mut route, connect, info) = listener.meet(&peer)?;
+        let mut heard = vec![connect, info];
+        heard.append(&mut route.until_pong()?);
+        Ok(scene.transcript(&heard, &[&peer]))
+    })
+}
+
 /// A pool is opened one connection after the other, each when the one before it has answered a PING.
 #[test]
 fn to_a_peer_with_a_pool() -> Result<()> {

@@ -1,10 +1,10 @@
 //! How a connection becomes a route of a remote server, and what follows when a route is gone.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::dialing::{Errand, Occasion, Purpose, Way};
+use super::dialing::{Destination, Errand, Occasion, Purpose, Way};
 use super::greeting::Then;
 use super::handshake::Handshake;
 use super::remotes::{Links, Place, Remote, remember_way};
@@ -19,6 +19,9 @@ use crate::shard::mail::Control;
 const GLOBAL_ACCOUNT: &str = "$G";
 /// The account of servers, which has a connection of its own wherever there are pools.
 const SYSTEM_ACCOUNT: &str = "$SYS";
+/// Before a lost server without pools is dialled that has dialled this one, in milliseconds. It may come again by itself in less than that,
+/// and of two that dial each other at the same time both may be closed.
+const PATIENCE: u64 = 2 * RECONNECT_PAUSE;
 /// Most connections of one pool, whatever the other side announces.
 const LARGEST_POOL: u32 = 256;
 
@@ -259,6 +262,9 @@ impl Mesh {
             helped: 0,
             links,
         };
+        if let Some(way) = way_back(&remote) {
+            self.dialing.cancel(|errand| errand.way == way);
+        }
         self.remotes.insert(id, remote);
         self.compare_soon(now);
         if self.urls.add(&info.connect_urls) {
@@ -338,12 +344,17 @@ impl Mesh {
         }
         let Some(place) = remote.links.vacate(rid) else { return };
         let (peer, way, is_last) = (remote.peer, remote.ways.first().cloned(), remote.links.rids().is_empty());
+        let way_back = way_back(remote).filter(|_| way.is_none());
         if carries {
             self.withdraw_peer(peer);
         }
         if is_last {
             let ways = self.remove_remote(now, &server);
             self.redial(now, ways);
+            if let Some(way) = way_back {
+                let at = now + PATIENCE + self.jitter();
+                self.set_out(Errand::new(way, Purpose::Any), Occasion::Again, at);
+            }
         } else if let Some(way) = way {
             let at = now + self.pause_before(&way);
             let purpose = match place {
@@ -386,6 +397,17 @@ impl Mesh {
     fn pause_before(&mut self, way: &Way) -> u64 {
         self.jitter() + if way.is_explicit() { RECONNECT_PAUSE } else { 0 }
     }
+}
+
+/// Where a server without pools can be reached that has dialled this one. If it only did so because others spoke of this one, it does
+/// not try for long when the connection is lost.
+fn way_back(remote: &Remote) -> Option<Way> {
+    let Remote { info, host, links: Links::Single(_), .. } = remote else { return None };
+    let port = u16::try_from(info.port).ok().filter(|port| *port > 0)?;
+    let says_nothing = info.host.is_empty() || info.host.parse().is_ok_and(|host: IpAddr| host.is_unspecified());
+    let host = if says_nothing { host.to_string() } else { info.host.clone() };
+    let to = Destination::Learned { host, port, authenticate: info.auth_required };
+    Some(Way { to, gossip_mode: 0 })
 }
 
 /// `import` and `export`, for monitoring.

@@ -290,6 +290,51 @@ fn later_infos() {
     assert_eq!(talk.route().expect("a route").1.peer, 0);
 }
 
+/// When this server next dials, up to a time, and where.
+fn dials(talk: &mut Talk, until: u64) -> Option<(u64, u64, String)> {
+    let at = talk.mesh.next_timer().filter(|at| *at <= until)?;
+    let effects = talk.act(|mesh| mesh.run_timers(at));
+    effects.into_iter().find_map(|effect| match effect {
+        Effect::Dial { attempt, host, port } => Some((at, attempt, format!("{host}:{port}"))),
+        _ => None,
+    })
+}
+
+#[test]
+fn who_has_dialled_without_a_pool_is_dialled_when_it_is_lost() {
+    let peer = SocketAddr::from(([10, 0, 0, 9], 7));
+    let lost = |talk: &mut Talk, introduction: &str| {
+        talk.hears(introduction);
+        let rid = talk.rid - 1;
+        talk.act(|mesh| mesh.report(1000, 0, Control::RouteClosed { rid, reason: CloseReason::ClientClosed }));
+    };
+    let mut talk = Talk::new(Cluster { name: "C".to_owned(), ..cluster() });
+    lost(&mut talk, &introduction("NA", POOL));
+    assert_eq!(dials(&mut talk, 100_000), None, "who has a pool comes again by itself");
+    lost(&mut talk, &introduction("NB", "").replace("\"h\"", "\"0.0.0.0\""));
+    assert_eq!(dials(&mut talk, 10_000).map(|(_, _, to)| to).as_deref(), Some("10.0.0.9:7"));
+
+    let mut talk = Talk::new(Cluster { name: "C".to_owned(), ..cluster() });
+    lost(&mut talk, &introduction("NA", ""));
+    talk.hears(&introduction("NA", ""));
+    assert_eq!(dials(&mut talk, 100_000), None, "it is there again");
+
+    // Who refuses is not stormed, and forgotten in the end.
+    let mut talk = Talk::new(Cluster { name: "C".to_owned(), ..cluster() });
+    lost(&mut talk, &introduction("NA", ""));
+    let mut last = 1000;
+    let mut attempts = 0;
+    while let Some((at, attempt, to)) = dials(&mut talk, 100_000) {
+        assert!(at >= last + 1000 && to == "h:7", "{to} at {at}, after {last}");
+        talk.rid += 1;
+        let rid = talk.rid;
+        talk.act(|mesh| mesh.dialed(at, attempt, Ok((rid, peer))));
+        talk.act(|mesh| mesh.received(at, rid, b"INFO {\"server_id\":\"NA\",\"cluster\":\"D\"}\r\n"));
+        (last, attempts) = (at, attempts + 1);
+    }
+    assert_eq!(attempts, 11);
+}
+
 #[test]
 fn later_connects() {
     let authorization = RouteAuthorization { user: "u".to_owned(), password: Secret("secret".into()) };
