@@ -6,12 +6,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shards::protocol::route::{
-    RouteConnect, RouteInfo, RouteLimits, RouteOp, RouteParser, RouteStep, RoutedMessage, account_index,
-};
+use shards::protocol::Publish;
+use shards::protocol::route::{RouteConnect, RouteInfo, RouteLimits, RouteOp, RouteParser, RouteStep, account_index};
 
+#[path = "../../shards/src/protocol/cuts.rs"]
+mod cuts;
 #[path = "../../shards/src/protocol/route/oracle.rs"]
 mod oracle;
+#[path = "../../shards/src/protocol/plain.rs"]
+mod plain;
 #[path = "../../shards/src/protocol/route/replay.rs"]
 mod replay;
 
@@ -22,15 +25,11 @@ fuzz_target!(|data: &[u8]| {
         payload: (options & 2 == 0).then_some(100),
         dedicated: options & 4 != 0,
     };
-    let expected = oracle::events(stream, limits);
-    assert_eq!(replay::events([stream], limits), expected, "in one piece");
-    assert_eq!(replay::events(stream.chunks(1), limits), expected, "byte by byte");
-    assert_eq!(replay::events(pieces(stream, *cut), limits), expected, "in pieces");
-    for event in expected {
+    for event in cuts::assert_oracles(stream, limits, u32::from(*cut)) {
         match event {
-            oracle::Event::Line("INFO", json) => info(&json),
-            oracle::Event::Line("CONNECT", json) => connect(&json),
-            oracle::Event::Interest(Some(account), ..) => assert!(account_index(&account, 3) < 3),
+            plain::Event::Line("INFO", json) => info(&json),
+            plain::Event::Line("CONNECT", json) => connect(&json),
+            plain::Event::Interest(Some(account), ..) => assert!(account_index(&account, 3) < 3),
             _ => {}
         }
     }
@@ -56,20 +55,4 @@ fn connect(json: &[u8]) {
     let written = line.strip_prefix(b"CONNECT ").and_then(|line| line.strip_suffix(b"\r\n")).expect("a line");
     let again = RouteConnect::parse(written).expect("what was written can be read");
     assert_eq!((again.name, again.cluster, again.credentials), (connect.name, connect.cluster, connect.credentials));
-}
-
-/// Pieces of lengths that grow and shrink with `cut`.
-fn pieces(stream: &[u8], cut: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = stream;
-    let mut state = u32::from(cut);
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let length = 1 + (state >> 28) as usize;
-        let (piece, behind) = rest.split_at(length.min(rest.len()));
-        rest = behind;
-        Some(piece)
-    })
 }

@@ -1,52 +1,95 @@
 //! Names of operations: which one does the input begin with, and if none, at which byte is that certain?
 
+/// The operations of one language, which begin with their names.
+pub(super) trait Named: Copy + 'static {
+    /// The reference's name for the parser of this language.
+    const PARSER: &'static str;
+
+    /// The names that begin with this letter, given in upper case.
+    fn beginning_with(letter: u8) -> &'static [Entry<Self>];
+}
+
 /// What the beginning of the input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name<O> {
     /// A whole name (with one blank behind it, where one is required) of `length` bytes.
-    Whole { operation: O, length: usize },
+    Whole { operation: O, length: usize, behind: Behind },
     /// The input ends within a name.
     Partial,
     /// The byte at `offset` fits no operation.
     Unknown { state: u8, offset: usize },
 }
 
-/// A name, and the reference's number for the parser state in which each of its letters was accepted.
+/// What may follow a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// A blank at least, and arguments.
+    Blank,
+    /// Arguments, with or without blanks in front.
+    Arguments,
+    /// Anything up to the LF, and it means nothing.
+    Ignored,
+}
+
+/// A name in upper case, and the reference's number for the parser state in which each of its letters was accepted.
 pub(super) struct Entry<O> {
     operation: O,
     letters: &'static [u8],
     states: &'static [u8],
-    needs_blank: bool,
+    behind: Behind,
 }
 
-/// A name behind which one blank is required, or anything may follow.
+/// An operation's name.
 pub(super) const fn entry<O: Copy>(
     operation: O,
     letters: &'static [u8],
     states: &'static [u8],
-    needs_blank: bool,
+    behind: Behind,
 ) -> Entry<O> {
-    Entry { operation, letters, states, needs_blank }
+    Entry { operation, letters, states, behind }
 }
 
-/// Reads the name at the beginning of `input`, which is none but one of `candidates`: those that begin with its first byte.
-pub(super) fn read<O: Copy>(input: &[u8], candidates: &[Entry<O>]) -> Name<O> {
-    if input.is_empty() {
-        return Name::Partial;
+impl<O> Entry<O> {
+    /// The length of the name with the blank that it needs, if `input` begins with it and anything follows.
+    #[inline]
+    fn length_in(&self, input: &[u8]) -> Option<usize> {
+        let (name, behind) = input.split_at_checked(self.letters.len())?;
+        let next = behind.first()?;
+        if !name.iter().zip(self.letters).all(|(byte, letter)| byte.to_ascii_uppercase() == *letter) {
+            return None;
+        }
+        match self.behind {
+            Behind::Arguments | Behind::Ignored => Some(name.len()),
+            Behind::Blank => matches!(next, b' ' | b'\t').then_some(name.len().saturating_add(1)),
+        }
     }
-    let mut farthest = Name::Unknown { state: 0, offset: 0 };
+}
+
+/// Reads the name at the beginning of `input`.
+#[inline]
+pub(super) fn read<O: Named>(input: &[u8]) -> Name<O> {
+    let candidates = input.first().map_or(&[][..], |first| O::beginning_with(first.to_ascii_uppercase()));
+    for candidate in candidates {
+        if let Some(length) = candidate.length_in(input) {
+            return Name::Whole { operation: candidate.operation, length, behind: candidate.behind };
+        }
+    }
+    part_or_unknown(input, candidates)
+}
+
+#[cold]
+fn part_or_unknown<O>(input: &[u8], candidates: &[Entry<O>]) -> Name<O> {
+    let mut accepted = 0;
+    let mut state = 0;
     for candidate in candidates {
         let same = candidate.letters.iter().zip(input).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
-        let Some(behind) = input.get(same) else { return Name::Partial };
-        let whole = same == candidate.letters.len();
-        if whole && (!candidate.needs_blank || matches!(behind, b' ' | b'\t')) {
-            let length = same.saturating_add(usize::from(candidate.needs_blank));
-            return Name::Whole { operation: candidate.operation, length };
+        if same == input.len() {
+            return Name::Partial;
         }
-        let state = same.checked_sub(1).and_then(|last| candidate.states.get(last)).copied().unwrap_or_default();
-        if !matches!(farthest, Name::Unknown { offset, .. } if offset >= same) {
-            farthest = Name::Unknown { state, offset: same };
+        if same > accepted {
+            accepted = same;
+            state = candidate.states.get(same.saturating_sub(1)).copied().unwrap_or_default();
         }
     }
-    farthest
+    if input.is_empty() { Name::Partial } else { Name::Unknown { state, offset: accepted } }
 }

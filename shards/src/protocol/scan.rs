@@ -1,4 +1,4 @@
-//! What the parsers of clients and of routes have in common: blanks, sizes, and the ends of words and lines.
+//! The bytes of control lines: blanks, sizes, and the ends of words.
 
 /// Longest size that is understood; longer ones are mistakes even if they are all zeros.
 const MAX_SIZE_DIGITS: usize = 9;
@@ -39,16 +39,6 @@ pub(super) fn size_and_line_end(input: &[u8], start: usize) -> Option<(usize, us
         size = size.wrapping_mul(10).wrapping_add(usize::from(digit));
     }
     None
-}
-
-/// Finds the end of the line that begins at `start` without splitting it: the end of its text, and of the line.
-pub(super) fn find_end(input: &[u8], start: usize) -> Option<(usize, usize)> {
-    let rest = input.get(start..)?;
-    let length = memchr::memchr(b'\n', rest)?;
-    let line_feed = start.saturating_add(length);
-    let text = rest.get(..length)?;
-    let text_end = if text.ends_with(b"\r") { line_feed.saturating_sub(1) } else { line_feed };
-    Some((text_end, line_feed.saturating_add(1)))
 }
 
 /// Offset of the first byte at or behind `from` that is a blank or a control byte, else the input's length.

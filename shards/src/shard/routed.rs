@@ -280,14 +280,15 @@ impl Shard {
         end: usize,
         large: Option<&Large>,
     ) {
+        let publish = &routed.publish;
         // One like the message before it.
         if let Some(run) = &mut self.core.run
-            && routed.header_len == 0
+            && publish.header_len == 0
             && routed.queues.is_empty()
-            && let Some(tail) = routed.tail
-            && routed.reply.is_none_or(|reply| !reply.starts_with(ACK_REPLY))
+            && let Some(tail) = publish.tail
+            && publish.reply.is_none_or(|reply| !reply.starts_with(ACK_REPLY))
             && run.goes_on(
-                routed.subject,
+                publish.subject,
                 Generations::of(&Sources {
                     local: &self.core.local,
                     directory: &self.core.directory,
@@ -297,7 +298,7 @@ impl Shard {
             )
         {
             let wide = operation.get(end.saturating_sub(tail.len())..).and_then(<[u8]>::first_chunk);
-            run.append(&mut self.core.arena, tail, wide, routed.body.len());
+            run.append(&mut self.core.arena, tail, wide, publish.body.len());
             return;
         }
         self.close_run();
@@ -315,28 +316,30 @@ impl Shard {
         large: Option<&Large>,
     ) {
         let Shard { cache, core, .. } = self;
+        let publish = &routed.publish;
         let mut message = Message {
             account,
-            subject: routed.subject,
+            subject: publish.subject,
             tail: &[],
             wide: None,
-            reply_len: routed.reply.map_or(0, <[u8]>::len),
-            header_len: routed.header_len,
-            body_len: routed.body.len(),
+            reply_len: publish.reply.map_or(0, <[u8]>::len),
+            header_len: publish.header_len,
+            body_len: publish.body.len(),
             large: None,
         };
         let mut rewritten = Vec::new();
-        match routed.tail {
+        match publish.tail {
             Some(tail) => message.take_tail(tail, operation, end, large),
             None => {
-                routed.write_tail(&mut rewritten);
+                publish.write_tail(&mut rewritten);
                 message.tail = &rewritten;
             }
         }
-        let found = cache.look_up(&core.sources(account), &core.hasher, routed.subject);
+        let found = cache.look_up(&core.sources(account), &core.hasher, publish.subject);
         let plan = cache.plan(found);
-        let ordinary =
-            !core.tracing && routed.queues.is_empty() && routed.reply.is_none_or(|reply| !reply.starts_with(ACK_REPLY));
+        let ordinary = !core.tracing
+            && routed.queues.is_empty()
+            && publish.reply.is_none_or(|reply| !reply.starts_with(ACK_REPLY));
         if !(ordinary && core.begin_run(found, plan, &message, origin)) {
             core.deliver_routed(plan, routed, &message, origin);
         }

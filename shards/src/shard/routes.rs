@@ -49,16 +49,17 @@ impl Shard {
             let step = parser.next(rest, &limits);
             if let RouteStep::Op { op: RouteOp::Msg(routed), consumed } = &step {
                 at += consumed;
+                let publish = &routed.publish;
                 received.messages += 1;
-                received.bytes += routed.body.len() as u64;
+                received.bytes += publish.body.len() as u64;
                 if self.core.tracing {
-                    self.core.trace_operation(key, routed.name(), routed.args);
-                    self.core.trace_payload(key, "<<-", routed.body, routed.header_len);
+                    self.core.trace_operation(key, publish.name(), publish.args);
+                    self.core.trace_payload(key, "<<-", publish.body, publish.header_len);
                 }
                 match routed.account.map_or(bare, account::find) {
                     Some(account) => self.routed(account, origin, routed, rest, *consumed, large),
                     None => {
-                        self.core.unknown_account(key, routed.account, "routed message on subject:", routed.subject)
+                        self.core.unknown_account(key, routed.account, "routed message on subject:", publish.subject)
                     }
                 }
                 continue;

@@ -1,18 +1,13 @@
 //! The parser of what clients send: zero-copy, allocation-free, and blind to how the stream was cut into reads.
 //!
-//! [`ClientParser::next`] looks at the bytes at hand and gives one complete operation that borrows from them. What is
-//! not complete stays with the caller, who calls again with the same bytes and more behind them. The parser itself
-//! remembers only what would otherwise be kept for nothing: that the rest of a `PING` line is to be ignored, or
-//! that a name was read and blanks follow. So nobody can make a connection keep more than one control line.
+//! [`ClientParser::next`] looks at the bytes at hand and gives one complete operation that borrows from them. What is not complete stays with
+//! the caller, who calls again with the same bytes and more behind them.
 //!
 //! What must stay true: any cut of a byte stream gives the same operations and the same end.
 
-mod error;
-mod line;
 mod name;
 #[cfg(test)]
 mod oracle;
-mod publish;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
@@ -20,17 +15,16 @@ mod splits;
 #[cfg(test)]
 mod tests;
 
-pub use error::ParseError;
-pub use publish::Publish;
+pub use super::{ParseError, Publish};
 
-use line::Line;
-use name::Operation;
-
-use super::name::Name;
+use super::error::Shown;
+use super::line::{Line, LineReader, NoLine};
+use super::publish::{self, Announced, NoPayload, Verb};
 use super::scan;
-
-/// Longest name with its blanks that is kept in front of an unfinished line, so that it need not be remembered.
-const KEPT_PREFIX_BYTES: usize = 16;
+use super::words::Words;
+#[cfg(test)]
+use super::{cuts, plain};
+use name::Operation;
 
 /// What the parser must be told; it may change between calls.
 #[derive(Clone, Copy, Debug)]
@@ -43,21 +37,10 @@ pub struct ParserLimits {
     pub headers: bool,
 }
 
-/// One client's parser; a byte of state.
+/// One client's parser; two bytes of state.
 #[derive(Debug, Default)]
 pub struct ClientParser {
-    pending: Pending,
-}
-
-/// What earlier, consumed bytes have begun.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Pending {
-    #[default]
-    Nothing,
-    /// The name was read; blanks or arguments follow.
-    Arguments(Operation),
-    /// The name was read; all up to the LF is ignored.
-    LineEnd(Operation),
+    lines: LineReader<Operation>,
 }
 
 /// What [`ClientParser::next`] found.
@@ -159,139 +142,99 @@ impl ClientParser {
     /// Looks at the unprocessed bytes; `input` begins where the bytes consumed so far end.
     #[inline]
     pub fn next<'a>(&mut self, input: &'a [u8], limits: &ParserLimits) -> Step<'a> {
-        if self.pending == Pending::Nothing
-            && let Some(step) = publish::usual(input, limits)
+        if self.lines.at_start()
+            && let Some(step) = usual(input, limits)
         {
             return step;
         }
-        let (operation, behind_name) = match self.pending {
-            Pending::Nothing => match name::read(input) {
-                Name::Whole { operation, length } => (operation, length),
-                Name::Partial => return Step::Incomplete { needed: None, line: None },
-                Name::Unknown { state, offset } => {
-                    return Step::Error { error: ParseError::unknown(state, offset, input), line: None };
-                }
-            },
-            Pending::Arguments(operation) => (operation, 0),
-            Pending::LineEnd(operation) => return self.ignore_line(operation, input, 0),
-        };
-        if matches!(operation, Operation::Ping | Operation::Pong | Operation::Ok) {
-            return self.ignore_line(operation, input, behind_name);
-        }
-        let start = scan::skip_blanks(input, behind_name);
-        let step = match operation {
-            Operation::Connect | Operation::Info | Operation::Err => whole_line(operation, input, start, limits),
-            _ => match line::split(input, start) {
-                Some(line) => split_line(operation, input, start, &line, limits),
-                None => None,
-            },
-        };
-        match step {
-            Some(step) => {
-                if let Step::Op { .. } = step {
-                    self.pending = Pending::Nothing;
-                }
-                step
-            }
-            None => self.unfinished_line(operation, input, start, limits),
-        }
+        self.any(input, limits)
     }
 
-    fn ignore_line<'a>(&mut self, operation: Operation, input: &'a [u8], from: usize) -> Step<'a> {
-        let ignored = input.get(from..).unwrap_or_default();
-        let Some(length) = memchr::memchr(b'\n', ignored) else {
-            self.pending = Pending::LineEnd(operation);
-            return Step::Skipped { consumed: input.len() };
+    fn any<'a>(&mut self, input: &'a [u8], limits: &ParserLimits) -> Step<'a> {
+        let (operation, line) = match self.lines.read(input, limits.max_control_line) {
+            Ok(found) => found,
+            Err(NoLine::Skipped(consumed)) => return Step::Skipped { consumed },
+            Err(NoLine::Incomplete) => return Step::Incomplete { needed: None, line: None },
+            Err(NoLine::Error(error)) => return Step::Error { error, line: None },
         };
-        self.pending = Pending::Nothing;
         let op = match operation {
-            Operation::Ping => ClientOp::Ping,
-            Operation::Pong => ClientOp::Pong,
-            _ => ClientOp::Ok,
+            Operation::Message(verb) => {
+                let step = publish(verb, input, &line, limits);
+                if let Step::Op { .. } = step {
+                    self.lines.go_on();
+                }
+                return step;
+            }
+            Operation::Sub => subscribe(line.args),
+            Operation::Unsub => unsubscribe(line.args),
+            Operation::Connect => Ok(ClientOp::Connect { json: line.args }),
+            Operation::Info => Ok(ClientOp::Info { json: line.args }),
+            Operation::Ping => Ok(ClientOp::Ping),
+            Operation::Pong => Ok(ClientOp::Pong),
+            Operation::Ok => Ok(ClientOp::Ok),
+            Operation::Err => Ok(ClientOp::Err { text: line.args }),
         };
-        Step::Op { op, consumed: from.saturating_add(length).saturating_add(1) }
-    }
-
-    #[cold]
-    fn unfinished_line<'a>(
-        &mut self,
-        operation: Operation,
-        input: &'a [u8],
-        start: usize,
-        limits: &ParserLimits,
-    ) -> Step<'a> {
-        let begun = input.get(start..).unwrap_or_default();
-        let length = begun.strip_suffix(b"\r").unwrap_or(begun).len();
-        if length > limits.max_control_line {
-            return Step::Error { error: ParseError::ControlLineExceeded, line: None };
+        self.lines.go_on();
+        match op {
+            Ok(op) => Step::Op { op, consumed: line.end },
+            Err((name, error)) => {
+                Step::Error { error, line: Some(ControlLine { name, args: line.args, subject: None }) }
+            }
         }
-        if begun.is_empty() || start > KEPT_PREFIX_BYTES {
-            self.pending = Pending::Arguments(operation);
-            return Step::Skipped { consumed: start };
+    }
+}
+
+/// The usual `PUB`, straight through; `None` decides nothing: [`publish`] does.
+#[inline(always)]
+fn usual<'a>(input: &'a [u8], limits: &ParserLimits) -> Option<Step<'a>> {
+    const NAME: u32 = u32::from_le_bytes(*b"PUB ");
+    const ARGS: usize = 4;
+    if u32::from_le_bytes(*input.first_chunk()?) != NAME {
+        return None;
+    }
+    let (publish, consumed) =
+        publish::usual(Verb::Pub, input, ARGS, ARGS, limits.max_control_line, limits.max_payload)?;
+    Some(Step::Op { op: ClientOp::Pub(publish), consumed })
+}
+
+/// `PUB <subject> [reply] <#total>` or `HPUB <subject> [reply] <#header> <#total>`
+fn publish<'a>(verb: Verb, input: &'a [u8], line: &Line<'a>, limits: &ParserLimits) -> Step<'a> {
+    let control_line = ControlLine { name: verb.name(), args: line.args, subject: None };
+    let refused = |error| Step::Error { error, line: Some(control_line) };
+    if verb == Verb::Hpub && !limits.headers {
+        return refused(ParseError::HeadersNotSupported);
+    }
+    let announced = match Announced::read(verb, line.args, Words(line.args), limits.max_payload) {
+        Ok(announced) => announced,
+        Err(error) => return refused(error),
+    };
+    let control_line = Some(ControlLine { subject: Some(announced.subject), ..control_line });
+    match announced.with_payload::<Operation>(input, line) {
+        Ok((publish, consumed)) => Step::Op { op: ClientOp::Pub(publish), consumed },
+        Err(NoPayload::Incomplete { needed }) => Step::Incomplete { needed: Some(needed), line: control_line },
+        Err(NoPayload::Unterminated(error)) => Step::Error { error, line: control_line },
+    }
+}
+
+/// What a line's arguments mean; or the operation's name, and what is wrong.
+type Read<'a> = Result<ClientOp<'a>, (&'static str, ParseError)>;
+
+fn subscribe(args: &[u8]) -> Read<'_> {
+    let mut words = Words(args);
+    match [words.next(), words.next(), words.next(), words.next()] {
+        [Some(subject), Some(sid), None, _] => Ok(ClientOp::Sub { args, subject, queue: None, sid }),
+        [Some(subject), queue, Some(sid), None] => Ok(ClientOp::Sub { args, subject, queue, sid }),
+        _ => Err(("SUB", ParseError::arguments("processSub Parse Error", Shown::Quoted(args)))),
+    }
+}
+
+fn unsubscribe(args: &[u8]) -> Read<'_> {
+    let mut words = Words(args);
+    match [words.next(), words.next(), words.next()] {
+        [Some(sid), max, None] => {
+            let max = max.and_then(scan::parse_size).filter(|&max| max > 0).map(|max| max as u64);
+            Ok(ClientOp::Unsub { args, sid, max })
         }
-        Step::Incomplete { needed: None, line: None }
+        _ => Err(("UNSUB", ParseError::arguments("processUnsub Parse Error", Shown::Quoted(args)))),
     }
-}
-
-/// Operations whose argument is the rest of the line as it is.
-fn whole_line<'a>(operation: Operation, input: &'a [u8], start: usize, limits: &ParserLimits) -> Option<Step<'a>> {
-    let (text_end, end) = scan::find_end(input, start)?;
-    let text = input.get(start..text_end).unwrap_or_default();
-    if text.len() > limits.max_control_line {
-        return Some(Step::Error { error: ParseError::ControlLineExceeded, line: None });
-    }
-    let op = match operation {
-        Operation::Connect => ClientOp::Connect { json: text },
-        Operation::Info => ClientOp::Info { json: text },
-        _ => ClientOp::Err { text },
-    };
-    Some(Step::Op { op, consumed: end })
-}
-
-/// Operations with arguments apart.
-#[inline]
-fn split_line<'a>(
-    operation: Operation,
-    input: &'a [u8],
-    start: usize,
-    line: &Line,
-    limits: &ParserLimits,
-) -> Option<Step<'a>> {
-    if line.text_end.saturating_sub(start) > limits.max_control_line {
-        return Some(Step::Error { error: ParseError::ControlLineExceeded, line: None });
-    }
-    Some(match operation {
-        Operation::Pub => publish::publish(input, line, limits),
-        Operation::Hpub => publish::publish_with_headers(input, line, limits),
-        Operation::Sub => subscribe(input, start, line),
-        _ => unsubscribe(input, start, line),
-    })
-}
-
-#[cold]
-fn wrong_arguments<'a>(name: &'static str, args: &'a [u8], complaint: &str) -> Step<'a> {
-    let line = ControlLine { name, args, subject: None };
-    Step::Error { error: ParseError::arguments(complaint, args), line: Some(line) }
-}
-
-fn subscribe<'a>(input: &'a [u8], start: usize, line: &Line) -> Step<'a> {
-    let args = input.get(start..line.text_end).unwrap_or_default();
-    let [subject, second, third, _] = line.args.map(|span| span.of(input));
-    let (queue, sid) = match line.count {
-        2 => (None, second),
-        3 => (Some(second), third),
-        _ => return wrong_arguments("SUB", args, "processSub Parse Error"),
-    };
-    Step::Op { op: ClientOp::Sub { args, subject, queue, sid }, consumed: line.end }
-}
-
-fn unsubscribe<'a>(input: &'a [u8], start: usize, line: &Line) -> Step<'a> {
-    let args = input.get(start..line.text_end).unwrap_or_default();
-    let [sid, max, ..] = line.args.map(|span| span.of(input));
-    let max = match line.count {
-        1 => None,
-        2 => scan::parse_size(max).filter(|&max| max > 0).map(|max| max as u64),
-        _ => return wrong_arguments("UNSUB", args, "processUnsub Parse Error"),
-    };
-    Step::Op { op: ClientOp::Unsub { args, sid, max }, consumed: line.end }
 }

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::oracle::{self, Event, Limits};
-use super::replay;
+use super::cuts::{assert_oracles, streams};
+use super::oracle::Limits;
+use super::plain::Event;
 
 const LIMITS: Limits = Limits { control_line: 24, payload: Some(20), headers: true };
 
@@ -63,34 +64,14 @@ const MISTAKES: &[&[u8]] = &[
     b"SUB                                                       a 1\r\n",
 ];
 
-fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let fragment = prop_oneof![
-        9 => proptest::sample::select(FRAGMENTS),
-        1 => proptest::sample::select(MISTAKES),
-    ];
-    (proptest::collection::vec(fragment, 0..8), 0..8usize).prop_map(|(fragments, cut)| {
-        let mut stream = fragments.concat();
-        stream.truncate(stream.len().saturating_sub(cut));
-        stream
-    })
-}
-
-fn bytewise(stream: &[u8]) -> Vec<Event> {
-    replay::events(stream.chunks(1), LIMITS)
-}
-
 #[test]
 fn each_fragment_means_what_the_oracle_says() {
     for fragment in FRAGMENTS {
-        let expected = oracle::events(fragment, LIMITS);
-        assert!(!matches!(expected.as_slice(), [] | [.., Event::Closed(_)]), "{}", fragment.escape_ascii());
-        assert_eq!(replay::events([*fragment], LIMITS), expected, "{}", fragment.escape_ascii());
-        assert_eq!(bytewise(fragment), expected, "{}", fragment.escape_ascii());
+        let events = assert_oracles(fragment, LIMITS, 0);
+        assert!(!matches!(events.as_slice(), [] | [.., Event::Closed(_)]), "{}", fragment.escape_ascii());
     }
     for mistake in MISTAKES {
-        let expected = oracle::events(mistake, LIMITS);
-        assert_eq!(replay::events([*mistake], LIMITS), expected, "{}", mistake.escape_ascii());
-        assert_eq!(bytewise(mistake), expected, "{}", mistake.escape_ascii());
+        assert_oracles(mistake, LIMITS, 0);
     }
 }
 
@@ -98,21 +79,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn any_cut_gives_the_oracles_operations(stream in stream(), cuts in proptest::collection::vec(1..12usize, 1..40)) {
-        let expected = oracle::events(&stream, LIMITS);
-        prop_assert_eq!(&replay::events([stream.as_slice()], LIMITS), &expected);
-        prop_assert_eq!(&bytewise(&stream), &expected);
-        let mut rest = stream.as_slice();
-        let pieces = cuts.iter().cycle().map_while(|&length| {
-            let (piece, behind) = rest.split_at(length.min(rest.len()));
-            rest = behind;
-            (!piece.is_empty()).then_some(piece)
-        });
-        prop_assert_eq!(&replay::events(pieces, LIMITS), &expected);
+    fn any_cut_gives_the_oracles_operations(stream in streams(FRAGMENTS, MISTAKES), seed: u32) {
+        assert_oracles(&stream, LIMITS, seed);
     }
 
     #[test]
-    fn arbitrary_bytes_mean_what_the_oracle_says(stream in proptest::collection::vec(any::<u8>(), 0..64)) {
-        prop_assert_eq!(replay::events([stream.as_slice()], LIMITS), oracle::events(&stream, LIMITS));
+    fn arbitrary_bytes_mean_what_the_oracle_says(
+        stream in proptest::collection::vec(any::<u8>(), 0..64),
+        seed: u32,
+    ) {
+        assert_oracles(&stream, LIMITS, seed);
     }
 }

@@ -1,9 +1,9 @@
 //! Interest: who wants what on another server.
 
-use super::error::{RouteParseError, Shown};
-use super::words::Words;
-use super::{RouteLimits, RouteOp};
+use super::{ParseError, RouteLimits, RouteOp};
+use crate::protocol::error::Shown;
 use crate::protocol::scan::parse_size;
+use crate::protocol::words::Words;
 
 /// A weight that is no number is as good as none.
 const NO_WEIGHT: i32 = -1;
@@ -22,8 +22,8 @@ pub struct RoutedInterest<'a> {
 }
 
 impl<'a> RoutedInterest<'a> {
-    pub(super) fn read(args: &'a [u8], limits: &RouteLimits) -> Result<RoutedInterest<'a>, RouteParseError> {
-        let wrong = || RouteParseError::arguments("processRemoteSub Parse Error", Shown::Interest(args));
+    pub(super) fn read(args: &'a [u8], limits: &RouteLimits) -> Result<RoutedInterest<'a>, ParseError> {
+        let wrong = || ParseError::arguments("processRemoteSub Parse Error", Shown::Interest(args));
         let mut words = Words(args);
         let account = if limits.dedicated { None } else { Some(words.next().ok_or_else(wrong)?) };
         let subject = words.next().ok_or_else(wrong)?;
@@ -41,8 +41,8 @@ fn parse_weight(text: &[u8]) -> i32 {
 }
 
 /// `RS- [account] <subject> [queue]`
-pub(super) fn no_interest<'a>(args: &'a [u8], limits: &RouteLimits) -> Result<RouteOp<'a>, RouteParseError> {
-    let wrong = || RouteParseError::arguments("processRemoteUnsub parse error", Shown::AsTheyCame(args));
+pub(super) fn no_interest<'a>(args: &'a [u8], limits: &RouteLimits) -> Result<RouteOp<'a>, ParseError> {
+    let wrong = || ParseError::arguments("processRemoteUnsub parse error", Shown::AsTheyCame(args));
     let mut words = Words(args);
     let account = if limits.dedicated { None } else { Some(words.next().ok_or_else(wrong)?) };
     let subject = words.next().ok_or_else(wrong)?;

@@ -7,7 +7,6 @@
 
 mod account;
 mod connect;
-mod error;
 mod info;
 mod interest;
 mod message;
@@ -21,25 +20,25 @@ mod replay;
 mod splits;
 #[cfg(test)]
 mod tests;
-mod words;
 pub mod write;
 
 pub use account::account_index;
 pub use connect::RouteConnect;
-pub use error::RouteParseError;
 pub use info::{LanesOffer, RouteInfo, SubjectPermission};
 pub use interest::RoutedInterest;
 pub use message::{RoutedMessage, RoutedQueues};
 
-use super::name::Name;
-use super::scan;
+/// [`ParseError`], for those who deal with clients, too.
+pub use super::ParseError as RouteParseError;
+
+use super::ParseError;
+use super::line::{LineReader, NoLine};
+#[cfg(test)]
+use super::{cuts, plain};
 use name::Operation;
 
 /// Longest control line of a route, here as in the reference: never more than this is sent, either.
 pub const MAX_CONTROL_LINE: usize = 65_536;
-
-/// Longest name with its blanks that is kept in front of an unfinished line, so that it need not be remembered.
-const KEPT_PREFIX_BYTES: usize = 16;
 
 /// What the parser must be told; it may change between calls.
 #[derive(Clone, Copy, Debug)]
@@ -55,18 +54,7 @@ pub struct RouteLimits {
 /// One route's parser; a few bytes of state.
 #[derive(Debug, Default)]
 pub struct RouteParser {
-    pending: Pending,
-}
-
-/// What earlier, consumed bytes have begun.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Pending {
-    #[default]
-    Nothing,
-    /// The name was read; blanks or arguments follow.
-    Arguments(Operation),
-    /// The name was read; all up to the LF is ignored.
-    LineEnd(Operation),
+    lines: LineReader<Operation>,
 }
 
 /// What [`RouteParser::next`] found.
@@ -90,7 +78,7 @@ pub enum RouteStep<'a> {
         needed: Option<usize>,
     },
     /// The connection must be closed, and nothing behind this processed.
-    Error(RouteParseError),
+    Error(ParseError),
 }
 
 /// An operation from another server.
@@ -145,7 +133,7 @@ impl RouteParser {
     /// Looks at the unprocessed bytes; `input` begins where the bytes consumed so far end.
     #[inline]
     pub fn next<'a>(&mut self, input: &'a [u8], limits: &RouteLimits) -> RouteStep<'a> {
-        if self.pending == Pending::Nothing
+        if self.lines.at_start()
             && let Some(step) = message::usual(input, limits)
         {
             return step;
@@ -154,79 +142,31 @@ impl RouteParser {
     }
 
     fn any<'a>(&mut self, input: &'a [u8], limits: &RouteLimits) -> RouteStep<'a> {
-        let (operation, behind_name) = match self.pending {
-            Pending::Nothing => match name::read(input) {
-                Name::Whole { operation, length } => (operation, length),
-                Name::Partial => return RouteStep::Incomplete { needed: None },
-                Name::Unknown { state, offset } => {
-                    return RouteStep::Error(RouteParseError::unknown(state, offset, input));
-                }
-            },
-            Pending::Arguments(operation) => (operation, 0),
-            Pending::LineEnd(operation) => return self.ignore_line(operation, input, 0),
+        let (operation, line) = match self.lines.read(input, limits.max_control_line) {
+            Ok(found) => found,
+            Err(NoLine::Skipped(consumed)) => return RouteStep::Skipped { consumed },
+            Err(NoLine::Incomplete) => return RouteStep::Incomplete { needed: None },
+            Err(NoLine::Error(error)) => return RouteStep::Error(error),
         };
-        if matches!(operation, Operation::Ping | Operation::Pong | Operation::Ok) {
-            return self.ignore_line(operation, input, behind_name);
-        }
-        let start = scan::skip_blanks(input, behind_name);
-        let Some((text_end, end)) = scan::find_end(input, start) else {
-            return self.unfinished_line(operation, input, start, limits);
-        };
-        let args = input.get(start..text_end).unwrap_or_default();
-        if args.len() > limits.max_control_line {
-            return RouteStep::Error(RouteParseError::ControlLineExceeded);
-        }
         let op = match operation {
             Operation::Message(verb) => {
-                let step = message::message(verb, input, (start, text_end, end), limits);
+                let step = message::message(verb, input, &line, limits);
                 if let RouteStep::Op { .. } = step {
-                    self.pending = Pending::Nothing;
+                    self.lines.go_on();
                 }
                 return step;
             }
-            Operation::Interest => RoutedInterest::read(args, limits).map(RouteOp::Interest),
-            Operation::NoInterest => interest::no_interest(args, limits),
-            Operation::Connect => Ok(RouteOp::Connect { json: args }),
-            Operation::Info => Ok(RouteOp::Info { json: args }),
-            Operation::Err => Ok(RouteOp::Err { text: args }),
-            _ => Ok(RouteOp::Ignored),
+            Operation::Interest => RoutedInterest::read(line.args, limits).map(RouteOp::Interest),
+            Operation::NoInterest => interest::no_interest(line.args, limits),
+            Operation::Connect => Ok(RouteOp::Connect { json: line.args }),
+            Operation::Info => Ok(RouteOp::Info { json: line.args }),
+            Operation::Ping => Ok(RouteOp::Ping),
+            Operation::Pong => Ok(RouteOp::Pong),
+            Operation::Ok => Ok(RouteOp::Ok),
+            Operation::Err => Ok(RouteOp::Err { text: line.args }),
+            Operation::Ignored => Ok(RouteOp::Ignored),
         };
-        self.pending = Pending::Nothing;
-        op.map_or_else(RouteStep::Error, |op| RouteStep::Op { op, consumed: end })
-    }
-
-    fn ignore_line<'a>(&mut self, operation: Operation, input: &'a [u8], from: usize) -> RouteStep<'a> {
-        let ignored = input.get(from..).unwrap_or_default();
-        let Some(length) = memchr::memchr(b'\n', ignored) else {
-            self.pending = Pending::LineEnd(operation);
-            return RouteStep::Skipped { consumed: input.len() };
-        };
-        self.pending = Pending::Nothing;
-        let op = match operation {
-            Operation::Ping => RouteOp::Ping,
-            Operation::Pong => RouteOp::Pong,
-            _ => RouteOp::Ok,
-        };
-        RouteStep::Op { op, consumed: from.saturating_add(length).saturating_add(1) }
-    }
-
-    #[cold]
-    fn unfinished_line<'a>(
-        &mut self,
-        operation: Operation,
-        input: &'a [u8],
-        start: usize,
-        limits: &RouteLimits,
-    ) -> RouteStep<'a> {
-        let begun = input.get(start..).unwrap_or_default();
-        let length = begun.strip_suffix(b"\r").unwrap_or(begun).len();
-        if length > limits.max_control_line {
-            return RouteStep::Error(RouteParseError::ControlLineExceeded);
-        }
-        if begun.is_empty() || start > KEPT_PREFIX_BYTES {
-            self.pending = Pending::Arguments(operation);
-            return RouteStep::Skipped { consumed: start };
-        }
-        RouteStep::Incomplete { needed: None }
+        self.lines.go_on();
+        op.map_or_else(RouteStep::Error, |op| RouteStep::Op { op, consumed: line.end })
     }
 }

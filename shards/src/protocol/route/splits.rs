@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::oracle::{self, Event, Limits};
-use super::replay;
+use super::cuts::{assert_oracles, streams};
+use super::oracle::Limits;
+use super::plain::Event;
 
 const LIMITS: Limits = Limits { control_line: 24, payload: Some(20), dedicated: false };
 const DEDICATED: Limits = Limits { dedicated: true, ..LIMITS };
@@ -83,34 +84,16 @@ const MISTAKES: &[&[u8]] = &[
     b"RS+                                                       $G a\r\n",
 ];
 
-fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let fragment = prop_oneof![
-        9 => proptest::sample::select(FRAGMENTS),
-        1 => proptest::sample::select(MISTAKES),
-    ];
-    (proptest::collection::vec(fragment, 0..8), 0..8usize).prop_map(|(fragments, cut)| {
-        let mut stream = fragments.concat();
-        stream.truncate(stream.len().saturating_sub(cut));
-        stream
-    })
-}
-
-fn bytewise(stream: &[u8], limits: Limits) -> Vec<Event> {
-    replay::events(stream.chunks(1), limits)
-}
-
 #[test]
 fn each_fragment_means_what_the_oracle_says() {
     for fragment in FRAGMENTS {
-        let expected = oracle::events(fragment, LIMITS);
-        assert!(!matches!(expected.as_slice(), [] | [.., Event::Closed(_)]), "{}", fragment.escape_ascii());
+        let events = assert_oracles(fragment, LIMITS, 0);
+        assert!(!matches!(events.as_slice(), [] | [.., Event::Closed(_)]), "{}", fragment.escape_ascii());
+        assert_oracles(fragment, DEDICATED, 0);
     }
-    for fragment in FRAGMENTS.iter().chain(MISTAKES) {
-        for limits in [LIMITS, DEDICATED] {
-            let expected = oracle::events(fragment, limits);
-            assert_eq!(replay::events([*fragment], limits), expected, "{}", fragment.escape_ascii());
-            assert_eq!(bytewise(fragment, limits), expected, "{}", fragment.escape_ascii());
-        }
+    for mistake in MISTAKES {
+        assert_oracles(mistake, LIMITS, 0);
+        assert_oracles(mistake, DEDICATED, 0);
     }
 }
 
@@ -120,11 +103,9 @@ fn what_the_reference_sends_is_understood() {
     let limits = Limits { control_line: super::MAX_CONTROL_LINE, payload: None, dedicated: false };
     for line in include_str!("recorded.txt").lines() {
         let stream = line.replace("\\r\\n", "\r\n").into_bytes();
-        let expected = oracle::events(&stream, limits);
-        assert!(!matches!(expected.as_slice(), [] | [.., Event::Closed(_)]), "{line}");
-        assert_eq!(replay::events([stream.as_slice()], limits), expected, "{line}");
-        assert_eq!(bytewise(&stream, limits), expected, "{line}");
-        for event in expected {
+        let events = assert_oracles(&stream, limits, 0);
+        assert!(!matches!(events.as_slice(), [] | [.., Event::Closed(_)]), "{line}");
+        for event in events {
             match event {
                 Event::Line("INFO", json) => {
                     let info = super::RouteInfo::parse(&json).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -147,26 +128,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn any_cut_gives_the_oracles_operations(
-        stream in stream(),
-        cuts in proptest::collection::vec(1..12usize, 1..40),
-        dedicated: bool,
-    ) {
-        let limits = Limits { dedicated, ..LIMITS };
-        let expected = oracle::events(&stream, limits);
-        prop_assert_eq!(&replay::events([stream.as_slice()], limits), &expected);
-        prop_assert_eq!(&bytewise(&stream, limits), &expected);
-        let mut rest = stream.as_slice();
-        let pieces = cuts.iter().cycle().map_while(|&length| {
-            let (piece, behind) = rest.split_at(length.min(rest.len()));
-            rest = behind;
-            (!piece.is_empty()).then_some(piece)
-        });
-        prop_assert_eq!(&replay::events(pieces, limits), &expected);
+    fn any_cut_gives_the_oracles_operations(stream in streams(FRAGMENTS, MISTAKES), seed: u32, dedicated: bool) {
+        assert_oracles(&stream, Limits { dedicated, ..LIMITS }, seed);
     }
 
     #[test]
-    fn arbitrary_bytes_mean_what_the_oracle_says(stream in proptest::collection::vec(any::<u8>(), 0..64)) {
-        prop_assert_eq!(replay::events([stream.as_slice()], LIMITS), oracle::events(&stream, LIMITS));
+    fn arbitrary_bytes_mean_what_the_oracle_says(
+        stream in proptest::collection::vec(any::<u8>(), 0..64),
+        seed: u32,
+    ) {
+        assert_oracles(&stream, LIMITS, seed);
     }
 }

@@ -23,7 +23,7 @@ fn message(input: &str) -> RoutedMessage<'_> {
     }
 }
 
-fn error(input: &str) -> RouteParseError {
+fn error(input: &str) -> ParseError {
     match RouteParser::new().next(input.as_bytes(), &LIMITS) {
         RouteStep::Error(error) => error,
         other => panic!("{input:?}: {other:?}"),
@@ -37,11 +37,20 @@ fn text(bytes: &[u8]) -> &str {
 #[test]
 fn a_plain_message_is_sliced() {
     let message = message("RMSG $G a.b 5\r\nhello\r\n");
-    assert_eq!((message.name(), message.args), ("RMSG", &b"$G a.b 5"[..]));
-    assert_eq!((message.account, message.subject, message.reply), (Some(&b"$G"[..]), &b"a.b"[..], None));
-    assert_eq!((message.total_text, message.header_text, message.header_len), (&b"5"[..], None, 0));
-    assert_eq!((message.body, message.has_headers(), message.queues.is_empty()), (&b"hello"[..], false, true));
-    assert_eq!(message.tail, Some(&b"5\r\nhello\r\n"[..]));
+    assert_eq!((message.publish.name(), message.publish.args), ("RMSG", &b"$G a.b 5"[..]));
+    assert_eq!(
+        (message.account, message.publish.subject, message.publish.reply),
+        (Some(&b"$G"[..]), &b"a.b"[..], None)
+    );
+    assert_eq!(
+        (message.publish.total_text, message.publish.header_text, message.publish.header_len),
+        (&b"5"[..], None, 0)
+    );
+    assert_eq!(
+        (message.publish.body, message.publish.has_headers(), message.queues.is_empty()),
+        (&b"hello"[..], false, true)
+    );
+    assert_eq!(message.publish.tail, Some(&b"5\r\nhello\r\n"[..]));
 }
 
 #[test]
@@ -66,13 +75,13 @@ fn messages() {
         ("RMSG $G s 0\r\n\r\n", None, "", "0\r\n\r\n"),
     ] {
         let message = message(input);
-        assert_eq!((message.account, message.subject), (Some(&b"$G"[..]), &b"s"[..]), "{input:?}");
-        assert_eq!(message.reply.map(text), reply, "{input:?}");
+        assert_eq!((message.account, message.publish.subject), (Some(&b"$G"[..]), &b"s"[..]), "{input:?}");
+        assert_eq!(message.publish.reply.map(text), reply, "{input:?}");
         let names: Vec<&str> = message.queues.map(text).collect();
         assert_eq!(names.join(" "), queues, "{input:?}");
         assert_eq!(message.queues.is_empty(), queues.is_empty(), "{input:?}");
         let mut written = Vec::new();
-        message.write_tail(&mut written);
+        message.publish.write_tail(&mut written);
         assert_eq!(text(&written), tail, "{input:?}");
     }
 }
@@ -94,16 +103,16 @@ fn the_tail_is_the_end_of_the_input_or_written_anew() {
         ("HMSG $G s 0 2\r\nhi\r\n", true),
         ("HMSG $G s r 0 2\r\nhi\r\n", false),
     ] {
-        assert_eq!(message(input).tail.is_some(), sliced, "{input:?}");
+        assert_eq!(message(input).publish.tail.is_some(), sliced, "{input:?}");
     }
 }
 
 #[test]
 fn on_a_connection_for_one_account() {
     let RouteOp::Msg(message) = op_within(b"RMSG A foo 2\r\nhi\r\n", &DEDICATED) else { panic!() };
-    assert_eq!((message.account, message.subject, message.reply), (None, &b"A"[..], Some(&b"foo"[..])));
+    assert_eq!((message.account, message.publish.subject, message.publish.reply), (None, &b"A"[..], Some(&b"foo"[..])));
     let RouteOp::Msg(message) = op_within(b"HMSG foo + r q 1 2\r\nhi\r\n", &DEDICATED) else { panic!() };
-    assert_eq!((message.account, message.subject, message.reply), (None, &b"foo"[..], Some(&b"r"[..])));
+    assert_eq!((message.account, message.publish.subject, message.publish.reply), (None, &b"foo"[..], Some(&b"r"[..])));
     let args = b"foo q 2";
     let interest = RoutedInterest { args, account: None, subject: b"foo", queue: Some((b"q", 2)) };
     assert_eq!(op_within(b"RS+ foo q 2\r\n", &DEDICATED), RouteOp::Interest(interest));
@@ -151,8 +160,11 @@ fn publishes_of_clients() {
         ("HPUB s 1 2\r\nhi\r\n", "HPUB", None),
     ] {
         let message = message(input);
-        assert_eq!((message.name(), message.account, message.subject), (name, Some(&b""[..]), &b"s"[..]));
-        assert_eq!((message.reply, message.body), (reply, &b"hi"[..]));
+        assert_eq!(
+            (message.publish.name(), message.account, message.publish.subject),
+            (name, Some(&b""[..]), &b"s"[..])
+        );
+        assert_eq!((message.publish.reply, message.publish.body), (reply, &b"hi"[..]));
     }
 }
 
@@ -257,12 +269,12 @@ fn the_control_line_limit_counts_arguments_only() {
         for (length, end, exceeded) in [(64, "", false), (64, "\r", false), (65, "", true), (65, "\r", true)] {
             let unfinished = [name.as_bytes(), &vec![b'a'; length], end.as_bytes()].concat();
             let step = RouteParser::new().next(&unfinished, &LIMITS);
-            let refused = matches!(step, RouteStep::Error(RouteParseError::ControlLineExceeded));
+            let refused = matches!(step, RouteStep::Error(ParseError::ControlLineExceeded));
             assert_eq!(refused, exceeded, "{name} {length} {end:?}");
         }
     }
-    assert_eq!(error(&format!("RS+ {}\r\n", "a".repeat(65))), RouteParseError::ControlLineExceeded);
-    assert_eq!(error(&format!("RMSG $G {} 2\r\nhi\r\n", "a".repeat(60))), RouteParseError::ControlLineExceeded);
+    assert_eq!(error(&format!("RS+ {}\r\n", "a".repeat(65))), ParseError::ControlLineExceeded);
+    assert_eq!(error(&format!("RMSG $G {} 2\r\nhi\r\n", "a".repeat(60))), ParseError::ControlLineExceeded);
 }
 
 #[test]
@@ -295,7 +307,7 @@ fn what_is_written_is_read() {
         assert_eq!(text(&out), line);
         out.extend_from_slice(b"hi\r\n");
         let message = message(text(&out));
-        assert_eq!((message.reply, message.queues.collect::<Vec<_>>()), (reply, queues.to_vec()));
-        assert_eq!(message.header_len, header_len.unwrap_or_default());
+        assert_eq!((message.publish.reply, message.queues.collect::<Vec<_>>()), (reply, queues.to_vec()));
+        assert_eq!(message.publish.header_len, header_len.unwrap_or_default());
     }
 }

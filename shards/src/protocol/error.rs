@@ -1,13 +1,19 @@
-//! Why a client's connection is closed for what it sent: the words for the log and those for the wire.
+//! Why a connection is closed for what came on it: the words for the log and those for the wire.
 
-use crate::protocol::quote::{quoted, snippet};
+use std::fmt;
+
+use super::name::Named;
+use super::quote::{quoted, snippet};
+use super::words::Words;
 
 /// A fatal mistake in the byte stream. `Display` is the log line, in the reference's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// No operation begins like this, or a payload does not end where its size says.
-    #[error("Client parser ERROR, state={state}, i={offset}: proto='{snippet}...'")]
+    #[error("{parser} parser ERROR, state={state}, i={offset}: proto='{snippet}...'")]
     UnknownOperation {
+        /// The reference's name for the parser.
+        parser: &'static str,
         /// The reference's number for the parser state, which people search the web for.
         state: u8,
         /// Where in the input the unexpected byte is.
@@ -22,11 +28,11 @@ pub enum ParseError {
     #[error("maximum payload exceeded: {size} vs {max}")]
     PayloadExceeded {
         /// Announced size.
-        size: u64,
+        size: usize,
         /// The limit.
         max: usize,
     },
-    /// `HPUB` without headers negotiated in CONNECT.
+    /// `HPUB` of a client without headers negotiated in CONNECT.
     #[error("message headers not supported")]
     HeadersNotSupported,
     /// Wrong number of arguments, or a size that is none.
@@ -35,7 +41,7 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    /// What the client is told with `-ERR` before the close; `None`: it is closed without a word.
+    /// What the other side is told with `-ERR` before the close; `None`: it is closed without a word.
     pub fn wire_text(&self) -> Option<&'static str> {
         match self {
             ParseError::UnknownOperation { .. } => Some("Unknown Protocol Operation"),
@@ -53,14 +59,43 @@ impl ParseError {
         self
     }
 
+    /// The byte at `offset` is none that can follow there.
     #[cold]
-    pub(super) fn unknown(state: u8, offset: usize, input: &[u8]) -> ParseError {
+    pub(super) fn unknown<O: Named>(state: u8, offset: usize, input: &[u8]) -> ParseError {
         let snippet = snippet(input.get(offset..).unwrap_or_default());
-        ParseError::UnknownOperation { state, offset, snippet }
+        ParseError::UnknownOperation { parser: O::PARSER, state, offset, snippet }
     }
 
+    /// `complaint` and what it is about, as the reference shows it in this place.
     #[cold]
-    pub(super) fn arguments(complaint: &str, args: &[u8]) -> ParseError {
-        ParseError::Arguments(format!("{complaint}: {}", quoted(args)).into_boxed_str())
+    pub(super) fn arguments(complaint: impl fmt::Display, shown: Shown<'_>) -> ParseError {
+        ParseError::Arguments(format!("{complaint}: {shown}").into_boxed_str())
+    }
+}
+
+/// The ways in which the reference shows the arguments that it did not understand.
+#[derive(Clone, Copy)]
+pub(super) enum Shown<'a> {
+    /// `'a  b'`
+    AsTheyCame(&'a [u8]),
+    /// `'[a b]'`
+    Words(&'a [u8]),
+    /// `"a  b"`
+    Quoted(&'a [u8]),
+    /// `'R a  b'`
+    Interest(&'a [u8]),
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shown::AsTheyCame(args) => write!(f, "'{}'", String::from_utf8_lossy(args)),
+            Shown::Words(args) => {
+                let words: Vec<&[u8]> = Words(args).collect();
+                write!(f, "'[{}]'", String::from_utf8_lossy(&words.join(&b' ')))
+            }
+            Shown::Quoted(args) => f.write_str(&quoted(args)),
+            Shown::Interest(args) => write!(f, "'R {}'", String::from_utf8_lossy(args)),
+        }
     }
 }
