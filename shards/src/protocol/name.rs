@@ -29,6 +29,8 @@ pub(super) enum Behind {
     Arguments,
     /// Anything up to the LF, and it means nothing.
     Ignored,
+    /// Nothing: the name is the reference's alone, and known so that what is not understood begins where it does there.
+    Nothing,
 }
 
 /// A name in upper case, and the reference's number for the parser state in which each of its letters was accepted.
@@ -60,6 +62,7 @@ impl<O> Entry<O> {
         }
         match self.behind {
             Behind::Arguments | Behind::Ignored => Some(name.len()),
+            Behind::Nothing => None,
             Behind::Blank => matches!(next, b' ' | b'\t').then_some(name.len().saturating_add(1)),
         }
     }

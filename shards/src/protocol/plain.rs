@@ -36,6 +36,9 @@ pub trait Language: Copy {
     /// Names behind which a blank must come.
     const WITH_BLANK: &'static [&'static str];
 
+    /// Names behind which nothing may come.
+    const NOT_UNDERSTOOD: &'static [&'static str] = &[];
+
     /// Longest arguments of a line.
     fn control_line(self) -> usize;
 
@@ -96,7 +99,8 @@ fn step<L: Language>(state: State, byte: u8, language: L, events: &mut Vec<Event
         }
         State::Name(mut name) => {
             name.push(char::from(byte.to_ascii_uppercase()));
-            if L::WITH_BLANK.iter().chain(&WITHOUT_BLANK).any(|whole| whole.starts_with(&name)) {
+            let mut names = L::WITH_BLANK.iter().chain(&WITHOUT_BLANK).chain(L::NOT_UNDERSTOOD);
+            if names.any(|whole| whole.starts_with(&name)) {
                 return Some(State::Name(name));
             }
             events.push(UNKNOWN);

@@ -43,6 +43,12 @@ const A: &[Entry<Operation>] = &[
 ];
 const S: &[Entry<Operation>] = &[entry(Operation::Ignored, b"SUB", &[43, 44, 45], Behind::Blank)];
 const U: &[Entry<Operation>] = &[entry(Operation::NoInterest, b"UNSUB", &[59, 60, 61, 62, 63], Behind::Blank)];
+/// Of leaf nodes, which are not understood here.
+const L: &[Entry<Operation>] = &[
+    entry(Operation::Ignored, b"LS+", &[55, 56, 45], Behind::Nothing),
+    entry(Operation::Ignored, b"LS-", &[55, 56, 63], Behind::Nothing),
+    entry(Operation::Ignored, b"LMSG", &[55, 66, 67, 68], Behind::Nothing),
+];
 const PLUS: &[Entry<Operation>] = &[entry(Operation::Ok, b"+OK", &[1, 2, 3], Behind::Ignored)];
 const MINUS: &[Entry<Operation>] = &[entry(Operation::Err, b"-ERR", &[4, 5, 6, 7], Behind::Blank)];
 
@@ -59,6 +65,7 @@ impl Named for Operation {
             b'A' => A,
             b'S' => S,
             b'U' => U,
+            b'L' => L,
             b'+' => PLUS,
             b'-' => MINUS,
             _ => &[],

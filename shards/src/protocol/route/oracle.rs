@@ -13,6 +13,7 @@ pub struct Limits {
 impl Language for Limits {
     const WITH_BLANK: &'static [&'static str] =
         &["RS+", "RS-", "RMSG", "HMSG", "PUB", "HPUB", "SUB", "UNSUB", "A+", "A-", "-ERR"];
+    const NOT_UNDERSTOOD: &'static [&'static str] = &["LS+", "LS-", "LMSG"];
 
     fn control_line(self) -> usize {
         self.control_line

@@ -80,6 +80,8 @@ const MISTAKES: &[&[u8]] = &[
     b"RS-x",
     b"RS+ $G aaaaaaaaaaaaaaaaaaaaaaa\r\n",
     b"LS+ $G a\r\n",
+    b"LS-",
+    b"LMx",
     b"MSG a 1 0\r\n\r\n",
     b"RS+                                                       $G a\r\n",
 ];
