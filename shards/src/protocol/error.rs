@@ -38,6 +38,14 @@ pub enum ParseError {
     /// Wrong number of arguments, or a size that is none.
     #[error("{0}")]
     Arguments(Box<str>),
+    /// The same in the line of another server's message, whose words the reference shows with the account in front.
+    #[error("{complaint}: '[{words}]'")]
+    MessageArguments {
+        /// Who complains of what.
+        complaint: Box<str>,
+        /// The words, with one blank between two.
+        words: Box<str>,
+    },
 }
 
 impl ParseError {
@@ -47,7 +55,7 @@ impl ParseError {
             ParseError::UnknownOperation { .. } => Some("Unknown Protocol Operation"),
             ParseError::ControlLineExceeded => Some("maximum control line exceeded"),
             ParseError::PayloadExceeded { .. } => Some("Maximum Payload Violation"),
-            ParseError::HeadersNotSupported | ParseError::Arguments(_) => None,
+            ParseError::HeadersNotSupported | ParseError::Arguments(_) | ParseError::MessageArguments { .. } => None,
         }
     }
 
@@ -55,6 +63,14 @@ impl ParseError {
     pub fn within(mut self, start: usize) -> ParseError {
         if let ParseError::UnknownOperation { offset, .. } = &mut self {
             *offset = offset.saturating_add(start);
+        }
+        self
+    }
+
+    /// The same on a connection that is for this account alone, which no line names.
+    pub fn about(mut self, account: &str) -> ParseError {
+        if let ParseError::MessageArguments { words, .. } = &mut self {
+            *words = [account, words].join(" ").trim_end().into();
         }
         self
     }
@@ -71,6 +87,14 @@ impl ParseError {
     pub(super) fn arguments(complaint: impl fmt::Display, shown: Shown<'_>) -> ParseError {
         ParseError::Arguments(format!("{complaint}: {shown}").into_boxed_str())
     }
+
+    /// `complaint` about the arguments of another server's message.
+    #[cold]
+    pub(super) fn message_arguments(complaint: impl fmt::Display, args: &[u8]) -> ParseError {
+        let words: Vec<&[u8]> = Words(args).collect();
+        let words = String::from_utf8_lossy(&words.join(&b' ')).into();
+        ParseError::MessageArguments { complaint: complaint.to_string().into(), words }
+    }
 }
 
 /// The ways in which the reference shows the arguments that it did not understand.
@@ -78,8 +102,6 @@ impl ParseError {
 pub(super) enum Shown<'a> {
     /// `'a  b'`
     AsTheyCame(&'a [u8]),
-    /// `'[a b]'`
-    Words(&'a [u8]),
     /// `"a  b"`
     Quoted(&'a [u8]),
     /// `'R a  b'`
@@ -90,10 +112,6 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Shown::AsTheyCame(args) => write!(f, "'{}'", String::from_utf8_lossy(args)),
-            Shown::Words(args) => {
-                let words: Vec<&[u8]> = Words(args).collect();
-                write!(f, "'[{}]'", String::from_utf8_lossy(&words.join(&b' ')))
-            }
             Shown::Quoted(args) => f.write_str(&quoted(args)),
             Shown::Interest(args) => write!(f, "'R {}'", String::from_utf8_lossy(args)),
         }

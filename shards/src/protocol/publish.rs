@@ -276,8 +276,12 @@ impl Verb {
 
     #[cold]
     fn complaint(self, what: &str, args: &[u8]) -> ParseError {
-        let shown = if self.is_a_clients() { Shown::Quoted(args) } else { Shown::Words(args) };
-        ParseError::arguments(format_args!("{} {what}", self.function()), shown)
+        let complaint = format_args!("{} {what}", self.function());
+        if self.is_a_clients() {
+            ParseError::arguments(complaint, Shown::Quoted(args))
+        } else {
+            ParseError::message_arguments(complaint, args)
+        }
     }
 
     #[cold]

@@ -364,7 +364,10 @@ impl Core {
                 self.close(key, Closing::Flush(CloseReason::MaxControlLineExceeded));
                 self.log_error(key, &logged);
             }
-            ParseError::UnknownOperation { .. } | ParseError::HeadersNotSupported | ParseError::Arguments(_) => {
+            ParseError::UnknownOperation { .. }
+            | ParseError::HeadersNotSupported
+            | ParseError::Arguments(_)
+            | ParseError::MessageArguments { .. } => {
                 self.log_error(key, &logged);
                 self.close(key, Closing::Flush(CloseReason::ProtocolViolation));
             }

@@ -12,7 +12,7 @@ use super::trace::Quoted;
 use super::{Core, LARGE_OPERATION, Shard, mark_dirty};
 use crate::account;
 use crate::connection::{CloseReason, Closing, Connection, Incoming, Key, Large, Route, Traffic};
-use crate::mesh::{Farewell, RouteLabel, RouteStart};
+use crate::mesh::{Farewell, RouteKind, RouteLabel, RouteStart};
 use crate::protocol::connect::redact;
 use crate::protocol::frame;
 use crate::protocol::route::{RouteOp, RouteParseError, RouteStep, RoutedInterest};
@@ -81,7 +81,7 @@ impl Shard {
                     break;
                 }
                 RouteStep::Error(error) => {
-                    self.core.route_error(key, &error.within(at));
+                    self.core.route_error(key, error.within(at));
                     at = input.len();
                     break;
                 }
@@ -258,7 +258,11 @@ impl Core {
     }
 
     /// Ends a route for what it sent.
-    fn route_error(&mut self, key: Key, error: &RouteParseError) {
+    fn route_error(&mut self, key: Key, error: RouteParseError) {
+        let error = match self.route(key).map(|route| &route.kind) {
+            Some(RouteKind::Dedicated { account, .. }) => error.about(account),
+            _ => error,
+        };
         self.log_error(key, &error.to_string());
         if let Some(told) = error.wire_text() {
             self.tell_error(key, told);
