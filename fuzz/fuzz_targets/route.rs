@@ -29,7 +29,11 @@ fuzz_target!(|data: &[u8]| {
         match event {
             plain::Event::Line("INFO", json) => info(&json),
             plain::Event::Line("CONNECT", json) => connect(&json),
-            plain::Event::Interest(Some(account), ..) => assert!(account_index(&account, 3) < 3),
+            plain::Event::Words("RS+", words) => {
+                if let [Some(account), ..] = words.as_slice() {
+                    assert!(account_index(account, 3) < 3);
+                }
+            }
             _ => {}
         }
     }

@@ -9,12 +9,8 @@ pub enum Event {
     Line(&'static str, Vec<u8>),
     /// Any message.
     Message(Message),
-    /// `UNSUB` of a client with its number, if it counts.
-    Unsub { sid: Vec<u8>, max: Option<u64> },
-    /// `RS+`: account, subject, queue group with its weight.
-    Interest(Option<Vec<u8>>, Vec<u8>, Option<(Vec<u8>, i32)>),
-    /// `RS-`: account, subject, queue group.
-    NoInterest(Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>),
+    /// Upper-case name and each argument that there may be, as it is understood.
+    Words(&'static str, Vec<Option<Vec<u8>>>),
     /// Closed; with what the other side is told.
     Closed(Option<&'static str>),
 }

@@ -22,10 +22,10 @@ impl Language for Limits {
         let event = match (name, words.as_slice()) {
             ("HPUB", _) if !self.headers => return SILENT,
             ("PUB" | "HPUB", words) => return message(name, None, words, self.payload),
-            ("UNSUB", [sid]) => Event::Unsub { sid: sid.clone(), max: None },
+            ("UNSUB", [sid]) => Event::Words("UNSUB", vec![Some(sid.clone()), None]),
             ("UNSUB", [sid, max]) => {
-                let max = size(max).filter(|&max| max > 0).map(|max| max as u64);
-                Event::Unsub { sid: sid.clone(), max }
+                let max = size(max).filter(|&max| max > 0).map(|max| max.to_string().into_bytes());
+                Event::Words("UNSUB", vec![Some(sid.clone()), max])
             }
             ("SUB", [_, _] | [_, _, _]) | ("CONNECT" | "INFO" | "-ERR", _) => Event::Line(name, args),
             _ => return SILENT,

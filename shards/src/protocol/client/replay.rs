@@ -34,7 +34,9 @@ fn event(op: ClientOp<'_>) -> Event {
             assert_eq!(words(args), expected);
             Event::Line("SUB", args.to_vec())
         }
-        ClientOp::Unsub { sid, max, .. } => Event::Unsub { sid: sid.to_vec(), max },
+        ClientOp::Unsub { sid, max, .. } => {
+            Event::Words("UNSUB", vec![Some(sid.to_vec()), max.map(|max| max.to_string().into_bytes())])
+        }
         ClientOp::Ping => Event::Line("PING", Vec::new()),
         ClientOp::Pong => Event::Line("PONG", Vec::new()),
         ClientOp::Ok => Event::Line("+OK", Vec::new()),

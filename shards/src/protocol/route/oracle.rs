@@ -33,13 +33,14 @@ impl Language for Limits {
         };
         let event = match (name, words.as_slice()) {
             ("RMSG" | "HMSG" | "PUB" | "HPUB", words) => return message(name, account, words, self.payload),
-            ("RS+", [subject]) => Event::Interest(account, subject.clone(), None),
+            ("RS+", [subject]) => Event::Words("RS+", vec![account, Some(subject.clone()), None, None]),
             ("RS+", [subject, queue, weight]) => {
-                let weight = size(weight).map_or(-1, |weight| weight as i32);
-                Event::Interest(account, subject.clone(), Some((queue.clone(), weight)))
+                let weight = size(weight).map_or_else(|| "-1".to_owned(), |weight| weight.to_string()).into_bytes();
+                Event::Words("RS+", vec![account, Some(subject.clone()), Some(queue.clone()), Some(weight)])
             }
-            ("RS-" | "UNSUB", [subject]) => Event::NoInterest(account, subject.clone(), None),
-            ("RS-" | "UNSUB", [subject, queue]) => Event::NoInterest(account, subject.clone(), Some(queue.clone())),
+            ("RS-" | "UNSUB", [subject, queue @ ..]) if queue.len() < 2 => {
+                Event::Words("RS-", vec![account, Some(subject.clone()), queue.first().cloned()])
+            }
             ("RS+" | "RS-" | "UNSUB", _) => return SILENT,
             ("SUB" | "A+" | "A-", _) => Event::Line("ignored", Vec::new()),
             _ => Event::Line(name, args),

@@ -28,11 +28,12 @@ fn event(op: RouteOp<'_>) -> Event {
         RouteOp::Connect { json } => Event::Line("CONNECT", json.to_vec()),
         RouteOp::Info { json } => Event::Line("INFO", json.to_vec()),
         RouteOp::Interest(interest) => {
-            let queue = interest.queue.map(|(queue, weight)| (queue.to_vec(), weight));
-            Event::Interest(owned(interest.account), interest.subject.to_vec(), queue)
+            let (queue, weight) = interest.queue.unzip();
+            let weight = weight.map(|weight| weight.to_string().into_bytes());
+            Event::Words("RS+", vec![owned(interest.account), owned(Some(interest.subject)), owned(queue), weight])
         }
         RouteOp::NoInterest { account, subject, queue, .. } => {
-            Event::NoInterest(owned(account), subject.to_vec(), owned(queue))
+            Event::Words("RS-", vec![owned(account), owned(Some(subject)), owned(queue)])
         }
         RouteOp::Ping => Event::Line("PING", Vec::new()),
         RouteOp::Pong => Event::Line("PONG", Vec::new()),
