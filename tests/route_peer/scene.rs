@@ -5,14 +5,10 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use pinmesh_harness::cluster::{CLUSTER_NAME, Member, Seat};
 use pinmesh_harness::{Client, Heard, Introduction, Kind, ScriptedRoute, poll_until};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 /// How many shards ours has in these tests; one more than one, so that routes and clients meet on different ones.
 pub const OURS: Kind = Kind::Ours(2);
-
-/// What each server says in its own way, or only one of them says.
-const OWN_AFFAIRS: [&str; 9] =
-    ["version", "go", "git_commit", "proto", "nonce", "lnoc", "lnocu", "ln", "x_pinmesh_route"];
 
 /// Log lines that come now or later, or that depend on the interest of the system account.
 const UNSTEADY_LINES: [&str; 6] = [
@@ -107,7 +103,7 @@ impl Scene {
         let mut lines: Vec<String> = Vec::new();
         let mut interest = Vec::new();
         for heard in heard.iter().filter(|heard| !heard.is_of_the_system()) {
-            let line = self.plain(&plain_line(heard), peers);
+            let line = self.plain(&heard.plain(), peers);
             if line.starts_with("RS") {
                 interest.push(line);
             } else {
@@ -151,41 +147,6 @@ impl Scene {
         });
         lines
     }
-}
-
-/// One thing that was heard, with its body, and of JSON only what both servers must say alike.
-fn plain_line(heard: &Heard) -> String {
-    let verb = heard.line.split(' ').next().unwrap_or_default();
-    match (verb, heard.object()) {
-        ("INFO" | "CONNECT", Some(object)) => format!("{verb} {}", Value::Object(plain_object(object))),
-        ("RMSG" | "HMSG", _) => format!("{} {}", with_sorted_groups(&heard.line), heard.body.escape_ascii()),
-        _ => heard.line.clone(),
-    }
-}
-
-/// The line of a message, whose queue groups have no order.
-fn with_sorted_groups(line: &str) -> String {
-    let mut words: Vec<&str> = line.split(' ').collect();
-    let first = match words.get(3) {
-        Some(&"|") => 4,
-        Some(&"+") => 5,
-        _ => return line.to_owned(),
-    };
-    let sizes = if line.starts_with("HMSG ") { 2 } else { 1 };
-    let last = words.len().saturating_sub(sizes);
-    if let Some(groups) = words.get_mut(first..last) {
-        groups.sort_unstable();
-    }
-    words.join(" ")
-}
-
-fn plain_object(mut object: Map<String, Value>) -> Map<String, Value> {
-    object.retain(|field, _| !OWN_AFFAIRS.contains(&field.as_str()));
-    // The number alone is not found among the ports of the server.
-    if let Some(port) = object.get_mut("port") {
-        *port = Value::String(format!(":{port}"));
-    }
-    object
 }
 
 /// Two clients and another scripted server, who talk to each other through the server all the time.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 use crate::cluster::CLUSTER_NAME;
+use crate::heard::Heard;
 use crate::poll::{DEADLINE, poll_until};
 
 /// What a scripted server says of itself. Every one has an id and a name of its own.
@@ -87,30 +88,6 @@ fn set(fields: &mut Map<String, Value>, field: &str, value: Value) {
     }
 }
 
-/// One thing that a server said on a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
-    /// The line without its end.
-    pub line: String,
-    /// What follows the line of a message.
-    pub body: Vec<u8>,
-}
-
-impl Heard {
-    /// The object of an INFO or a CONNECT.
-    pub fn object(&self) -> Option<Map<String, Value>> {
-        let (_, json) = self.line.split_once(' ')?;
-        serde_json::from_str(json).ok()
-    }
-
-    /// Interest or a message of the system account, of which the reference has much and others need not have any.
-    pub fn is_of_the_system(&self) -> bool {
-        let mut words = self.line.split(' ');
-        let is_ours = matches!(words.next(), Some("RS+" | "RS-" | "RMSG" | "HMSG"));
-        is_ours && words.next().is_some_and(|word| word.starts_with("$SYS"))
-    }
-}
-
 /// The scripted end of one route.
 #[derive(Debug)]
 pub struct ScriptedRoute {
@@ -161,7 +138,7 @@ impl ScriptedRoute {
     pub fn hear(&mut self) -> Result<Option<Heard>> {
         let end = Instant::now() + DEADLINE;
         loop {
-            match self.take() {
+            match Heard::take_from(&mut self.unread) {
                 Some(heard) if heard.line == "PING" && self.answers_pings => {
                     ensure!(Instant::now() < end, "the server says nothing but PING");
                     // Who has closed needs no answer.
@@ -212,24 +189,6 @@ impl ScriptedRoute {
                 None => bail!("closed in place of {beginning:?}, after {before:?}"),
             }
         }
-    }
-
-    /// Takes one complete thing off what was read.
-    fn take(&mut self) -> Option<Heard> {
-        let line_end = self.unread.iter().position(|&byte| byte == b'\n')?;
-        let line = String::from_utf8_lossy(&self.unread[..line_end]).trim_end().to_owned();
-        let size = if line.starts_with("RMSG ") || line.starts_with("HMSG ") {
-            line.rsplit(' ').next().and_then(|size| size.parse::<usize>().ok()).map_or(0, |size| size + 2)
-        } else {
-            0
-        };
-        let end = line_end + 1 + size;
-        if self.unread.len() < end {
-            return None;
-        }
-        let body = self.unread[line_end + 1..end].strip_suffix(b"\r\n").unwrap_or_default().to_vec();
-        self.unread.drain(..end);
-        Some(Heard { line, body })
     }
 
     fn read(&mut self) -> Result<()> {
