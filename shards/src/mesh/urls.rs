@@ -10,8 +10,8 @@ pub(super) struct ConnectUrls {
     remote: BTreeMap<String, usize>,
     /// Clients are told nothing (`no_advertise`).
     is_secret: bool,
-    /// Before there was a remote, clients are told nothing either.
-    had_remote: bool,
+    /// Before a remote told of any, clients are told nothing either.
+    had_others: bool,
 }
 
 impl ConnectUrls {
@@ -22,7 +22,7 @@ impl ConnectUrls {
     /// Of a new remote. True: clients must be told.
     pub fn add(&mut self, urls: &[String]) -> bool {
         let before = self.told();
-        self.had_remote = true;
+        self.had_others |= !urls.is_empty();
         for url in urls {
             *self.remote.entry(url.clone()).or_default() += 1;
         }
@@ -45,7 +45,7 @@ impl ConnectUrls {
 
     /// What INFO says to clients: own URLs first. `None`: nothing.
     pub fn told(&self) -> Option<Arc<[String]>> {
-        (self.had_remote && !self.is_secret).then(|| self.own.iter().chain(self.remote.keys()).cloned().collect())
+        (self.had_others && !self.is_secret).then(|| self.own.iter().chain(self.remote.keys()).cloned().collect())
     }
 }
 
@@ -61,13 +61,13 @@ mod tests {
     fn counts_what_several_advertise() {
         let mut known = ConnectUrls::new(urls("me:1"), false);
         assert_eq!(known.told(), None);
-        assert!(known.add(&[]), "from now on the field is there");
+        assert!(!known.add(&[]), "a remote that tells of none changes nothing");
         assert!(known.add(&urls("b:2 a:2")));
         assert!(!known.add(&urls("a:2")));
         assert_eq!(known.told().as_deref(), Some(&urls("me:1 a:2 b:2")[..]));
         assert!(!known.remove(&urls("a:2")));
         assert!(known.remove(&urls("a:2 b:2 never-seen:3")));
-        assert_eq!(known.told().as_deref(), Some(&urls("me:1")[..]));
+        assert_eq!(known.told().as_deref(), Some(&urls("me:1")[..]), "from now on the field is there");
     }
 
     #[test]
