@@ -2,6 +2,8 @@
 //!
 //! They name what changed, not how: whoever tells a peer looks how things are by then, so news that were overtaken do no harm.
 
+use hashbrown::HashSet;
+
 /// Bytes of messages that are as much work as a byte of news.
 const WORK: u64 = 8;
 
@@ -10,6 +12,8 @@ const WORK: u64 = 8;
 pub struct News {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
+    /// Entries about queue groups.
+    groups: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +28,23 @@ impl News {
     pub fn push(&mut self, subject: &[u8], queue: Option<&[u8]>) {
         self.bytes.extend_from_slice(subject);
         self.bytes.extend_from_slice(queue.unwrap_or_default());
+        self.groups += usize::from(queue.is_some());
         // Both came in a control line, which is shorter than that.
         let queue = queue.map_or(0, |name| name.len() as u32 + 1);
         self.entries.push(Entry { subject_len: subject.len() as u32, queue });
+    }
+
+    /// Names each queue group once, however often it changed: a client that leaves with many members of it is one piece of
+    /// news. Plain subscriptions to a subject are only news when the first one comes or the last one goes.
+    pub fn merge_groups(&mut self) {
+        if self.groups < 2 {
+            return;
+        }
+        let all = std::mem::take(self);
+        let mut seen = HashSet::new();
+        for (subject, queue) in all.iter().filter(|&news| news.1.is_none() || seen.insert(news)) {
+            self.push(subject, queue);
+        }
     }
 
     /// What they count against the credit of a lane: more than their bytes, because telling a route of them is more work than passing
@@ -45,6 +63,7 @@ impl News {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.bytes.clear();
+        self.groups = 0;
     }
 
     /// Subjects with their queue groups, in order.
@@ -73,6 +92,18 @@ mod tests {
             all.iter().for_each(|(subject, queue)| news.push(subject, *queue));
             assert_eq!(news.iter().collect::<Vec<_>>(), all);
             news.clear();
+        }
+    }
+
+    #[test]
+    fn groups_are_named_once() {
+        let mut news = News::default();
+        let all: [(&[u8], Option<&[u8]>); 6] =
+            [(b"a", Some(b"q")), (b"a", None), (b"b", Some(b"q")), (b"a", None), (b"a", Some(b"q")), (b"a", Some(b""))];
+        all.iter().for_each(|(subject, queue)| news.push(subject, *queue));
+        for _ in 0..2 {
+            news.merge_groups();
+            assert_eq!(news.iter().collect::<Vec<_>>(), [all[0], all[1], all[2], all[3], all[5]]);
         }
     }
 }

@@ -201,6 +201,7 @@ impl Core {
 
     fn spread_all_news(&mut self) {
         let mut news = std::mem::take(self.local.news());
+        news.merge_groups();
         if !self.peers.carriers.is_empty() {
             self.tell_routes(self.id, &news, None);
         }
