@@ -64,14 +64,17 @@ impl Mesh {
     pub(super) fn take_connect(&mut self, now: u64, rid: u64, json: &[u8]) {
         let Some(handshake) = self.handshakes.get(&rid) else { return };
         let is_first = handshake.stage == Stage::Connect;
-        if let Err(objection) = self.examine(now, json, is_first) {
-            // Whose name can give way must hear the one to take over.
-            if is_first && !self.greets_first() && matches!(objection, Objection::OtherCluster { gives_way: true, .. })
-            {
-                self.send_info(rid, &self.own_info());
+        let connect = match self.examine(now, json, is_first) {
+            Ok(connect) => connect,
+            Err(objection) => {
+                // Whose name can give way must hear the one to take over.
+                let gives_way = matches!(objection, Objection::OtherCluster { gives_way: true, .. });
+                if is_first && !self.greets_first() && gives_way {
+                    self.send_info(rid, &self.own_info());
+                }
+                return self.object(now, rid, &objection);
             }
-            return self.object(now, rid, &objection);
-        }
+        };
         if !is_first {
             return;
         }
@@ -79,6 +82,7 @@ impl Mesh {
         if let Some(handshake) = self.handshakes.get_mut(&rid) {
             handshake.stage = Stage::Info;
             handshake.deadline = deadline;
+            handshake.verbose = connect.verbose;
         }
         if !self.greets_first() {
             self.send_info(rid, &self.own_info());
@@ -106,7 +110,7 @@ impl Mesh {
         self.end_handshake(now, rid, objection.complaint().as_deref(), objection.reason(), Then::Retry);
     }
 
-    fn examine(&mut self, now: u64, json: &[u8], is_first: bool) -> Result<(), Objection> {
+    fn examine(&mut self, now: u64, json: &[u8], is_first: bool) -> Result<RouteConnect, Objection> {
         let mut connect = RouteConnect::parse(json)?;
         if !self.is_authorized(&mut connect.credentials, is_first) || connect.new_account || !connect.account.is_empty()
         {
@@ -119,10 +123,10 @@ impl Mesh {
             return Err(Objection::Gateway(connect.gateway));
         }
         match self.name.meet(&connect.cluster, connect.cluster_dynamic) {
-            Match::Same => Ok(()),
+            Match::Same => Ok(connect),
             Match::Adopted => {
                 self.renamed(now, &connect.name);
-                Ok(())
+                Ok(connect)
             }
             Match::Conflict => Err(Objection::OtherCluster {
                 theirs: quoted(connect.cluster.as_bytes()),

@@ -51,7 +51,10 @@ impl Mesh {
             (_, Word::Connect(json)) => self.take_connect(now, rid, &json),
             (Stage::Connect, _) => self.unauthorized(now, rid),
             (Stage::Info, Word::Info(json)) => self.take_info(now, rid, &json),
+            (Stage::Info, Word::Early) => {}
             (stage, Word::Ping) => {
+                self.say_connect(rid);
+                let Some(handshake) = self.handshakes.get_mut(&rid) else { return };
                 if stage == Stage::Lane && handshake.errand.is_none() {
                     handshake.stage = Stage::Parked;
                 }
@@ -64,7 +67,7 @@ impl Mesh {
                 self.end_handshake(now, rid, None, CloseReason::ParseError, Then::Retry);
             }
             (_, Word::Pong | Word::Nothing) => {}
-            (_, Word::Info(_) | Word::Other) => {
+            (_, Word::Info(_) | Word::Early) => {
                 self.refuse(now, rid, "Unknown Protocol Operation", CloseReason::ProtocolViolation);
             }
         }
@@ -84,6 +87,15 @@ impl Mesh {
             Gibberish::Compression(_) => (None, CloseReason::ReadError),
         };
         self.end_handshake(now, rid, complaint, reason, Then::Retry);
+    }
+
+    /// Says CONNECT on a connection that was dialled, unless that is done.
+    pub(super) fn say_connect(&mut self, rid: u64) {
+        let Some(handshake) = self.handshakes.get_mut(&rid) else { return };
+        let (Some(_), Some(errand)) = (handshake.connect_due.take(), &handshake.errand) else { return };
+        let (label, way) = (handshake.label(), errand.way.clone());
+        self.send(rid, self.own_connect(&way));
+        log::debug!("{label} - Route connect msg sent");
     }
 
     /// INFO is sent before CONNECT has come. Without pools it waits: Go servers that are refused after it come again without a pause.
@@ -112,6 +124,7 @@ impl Mesh {
         if !self.agrees_on_name(now, rid, &info, errand.is_some()) {
             return;
         }
+        self.say_connect(rid);
         if errand.is_none() && info.server_name == self.config.identity.server_name {
             log::error!("{label} - Remote server has a duplicate name: {}", quoted(info.server_name.as_bytes()));
             return self.end_handshake(now, rid, None, CloseReason::DuplicateServerName, Then::Done);
@@ -161,6 +174,10 @@ impl Mesh {
 
     /// After an INFO. False: the connection has ended.
     fn agrees_on_name(&mut self, now: u64, rid: u64, info: &RouteInfo, dialled: bool) -> bool {
+        let has_said_ours = self.handshakes.get(&rid).is_some_and(|handshake| handshake.connect_due.is_none());
+        if !has_said_ours && !info.cluster.is_empty() && self.name.join(&info.cluster) {
+            self.tell_clients();
+        }
         if info.cluster.is_empty() || dialled && self.name.is_taken_over_by(&info.cluster, info.cluster_dynamic) {
             return true;
         }
@@ -168,11 +185,12 @@ impl Mesh {
             Match::Same => true,
             Match::Adopted => {
                 self.renamed(now, &info.server_id);
+                let will_have_us = !dialled || !has_said_ours;
                 // It has been told the old name, and will not have it.
-                if dialled {
+                if !will_have_us {
                     self.end_handshake(now, rid, None, CloseReason::ClusterNameConflict, Then::RetryNow);
                 }
-                !dialled
+                will_have_us
             }
             Match::Conflict => {
                 self.end_handshake(now, rid, None, CloseReason::ClusterNameConflict, Then::Retry);

@@ -49,6 +49,10 @@ pub(super) struct Handshake {
     pub deadline: u64,
     /// What this server dialled for; `None`: the other one did.
     pub errand: Option<Errand>,
+    /// The other side wants `+OK` for interest and messages.
+    pub verbose: bool,
+    /// This server has not said CONNECT yet, and does so at this time at the latest.
+    pub connect_due: Option<u64>,
     pub stage: Stage,
     /// `server_id` and `server_name` of the other side, once they are known.
     pub remote: Option<(String, String)>,
@@ -56,6 +60,8 @@ pub(super) struct Handshake {
     pub compression: Option<Compression>,
     codec: Option<Box<Codec>>,
     input: Vec<u8>,
+    /// Interest and messages that came before the INFO, as they came.
+    early: Vec<u8>,
 }
 
 /// What the other side says in a handshake.
@@ -68,8 +74,8 @@ pub(super) enum Word {
     /// `-ERR`, without quotes.
     Complaint(String),
     Nothing,
-    /// What has no place before the INFO.
-    Other,
+    /// Interest or a message: it is kept for the shard that gets the route.
+    Early,
 }
 
 impl Handshake {
@@ -81,11 +87,14 @@ impl Handshake {
             opened,
             deadline,
             errand,
+            verbose: false,
+            connect_due: None,
             stage,
             remote: None,
             compression: None,
             codec: None,
             input: Vec::new(),
+            early: Vec::new(),
         }
     }
 
@@ -110,7 +119,10 @@ impl Handshake {
         match RouteParser::new().next(&self.input, &limits) {
             RouteStep::Op { op, consumed } => {
                 let word = Word::of(op);
-                self.input.drain(..consumed.min(self.input.len()));
+                let bytes = self.input.drain(..consumed.min(self.input.len()));
+                if word == Word::Early {
+                    self.early.extend(bytes);
+                }
                 Ok(Some(word))
             }
             RouteStep::Skipped { .. } | RouteStep::Incomplete { .. } => self.check_size().map(|()| None),
@@ -121,7 +133,11 @@ impl Handshake {
     /// Is more kept than a handshake needs?
     pub fn check_size(&mut self) -> Result<(), Gibberish> {
         self.decompress()?;
-        if self.input.len() > MOST_INPUT { Err(RouteParseError::ControlLineExceeded.into()) } else { Ok(()) }
+        if self.input.len() + self.early.len() > MOST_INPUT {
+            Err(RouteParseError::ControlLineExceeded.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Decompresses what was read, but not more than could be used.
@@ -162,9 +178,12 @@ impl Handshake {
         matches!(self.input.first(), None | Some(b'C' | b'c'))
     }
 
-    /// What comes behind the words taken, and what makes sense of the bytes that follow.
+    /// What is for the shard that gets the route: what was kept for it, what comes behind the words taken, and what makes
+    /// sense of the bytes that follow.
     pub fn into_rest(self) -> (Vec<u8>, Option<Box<Codec>>) {
-        (self.input, self.codec)
+        let mut rest = self.early;
+        rest.extend(self.input);
+        (rest, self.codec)
     }
 }
 
@@ -178,7 +197,7 @@ impl Word {
             Word::Ping => log::trace!("{label} - <<- [PING]"),
             Word::Pong => log::trace!("{label} - <<- [PONG]"),
             Word::Complaint(text) => log::trace!("{label} - <<- [-ERR '{text}']"),
-            Word::Info(_) | Word::Nothing | Word::Other => {}
+            Word::Info(_) | Word::Nothing | Word::Early => {}
         }
     }
 
@@ -190,7 +209,7 @@ impl Word {
             RouteOp::Pong => Word::Pong,
             RouteOp::Err { text } => Word::Complaint(String::from_utf8_lossy(text).trim_matches('\'').to_owned()),
             RouteOp::Ok | RouteOp::Ignored => Word::Nothing,
-            RouteOp::Interest(_) | RouteOp::NoInterest { .. } | RouteOp::Msg(_) => Word::Other,
+            RouteOp::Interest(_) | RouteOp::NoInterest { .. } | RouteOp::Msg(_) => Word::Early,
         }
     }
 }
@@ -207,7 +226,7 @@ mod tests {
     fn words_one_by_one() {
         let mut handshake = handshake();
         let mut seen = Vec::new();
-        for byte in b"connect {}\r\nPING\r\npong\nINFO {\"a\":1} \r\n-ERR 'x y'\r\n+OK\r\nRS+ $G a\r\nPI" {
+        for byte in b"connect {}\r\nPING\r\npong\nRS+ $G a\r\nINFO {\"a\":1} \r\n-ERR 'x y'\r\n+OK\r\nPI" {
             handshake.push(&[*byte]);
             while let Some(word) = handshake.next().unwrap() {
                 seen.push(word);
@@ -217,9 +236,9 @@ mod tests {
         let complaint = Word::Complaint("x y".to_owned());
         assert_eq!(
             seen,
-            [Word::Connect(connect), Word::Ping, Word::Pong, Word::Info(info), complaint, Word::Nothing, Word::Other]
+            [Word::Connect(connect), Word::Ping, Word::Pong, Word::Early, Word::Info(info), complaint, Word::Nothing]
         );
-        assert_eq!(handshake.into_rest().0, b"PI");
+        assert_eq!(handshake.into_rest().0, b"RS+ $G a\r\nPI");
     }
 
     #[test]
@@ -233,5 +252,15 @@ mod tests {
         let mut handshake = self::handshake();
         handshake.push(&[b"RMSG $G a 65600\r\n".to_vec(), vec![0; MOST_INPUT]].concat());
         assert_eq!(handshake.next(), Err(RouteParseError::ControlLineExceeded.into()));
+        let mut handshake = self::handshake();
+        for _ in 0..MOST_INPUT / 10 {
+            handshake.push(b"RS+ $G a\r\n");
+            assert_eq!(handshake.next(), Ok(Some(Word::Early)));
+        }
+        handshake.push(b"RS+ $G a\r\n");
+        assert_eq!(
+            (handshake.next(), handshake.next()),
+            (Ok(Some(Word::Early)), Err(RouteParseError::ControlLineExceeded.into()))
+        );
     }
 }

@@ -44,6 +44,10 @@ pub const MAX_PEERS: usize = 256;
 
 /// Before a configured server is dialled again, in milliseconds.
 const RECONNECT_PAUSE: u64 = 1000;
+
+/// How long, in milliseconds, a server whose cluster's name may give way waits for the INFO before it says CONNECT. Nearly
+/// all say INFO at once, but one that waits for the CONNECT is no less right.
+const CONNECT_PAUSE: u64 = 250;
 /// Added at random to pauses, in milliseconds, so that two servers do not go on meeting half-way.
 const JITTER: u64 = 100;
 
@@ -109,6 +113,8 @@ pub struct RouteStart {
     pub remote_permissions: Option<Arc<str>>,
     /// What compresses the connection, if that was agreed on; it may hold bytes that were read already.
     pub codec: Option<Box<Codec>>,
+    /// It wants `+OK` for interest and messages.
+    pub verbose: bool,
     /// What it sent behind its INFO, decompressed; the shard begins with this.
     pub input: Vec<u8>,
     /// What must leave before anything else.
@@ -274,7 +280,7 @@ impl Mesh {
             instance: String::new(),
             random: fastrand::Rng::with_seed(seed),
             compression: cluster.compression.parse().unwrap_or_default(),
-            name: ClusterName { name: cluster.name.as_str().into(), is_dynamic: cluster.name_is_dynamic },
+            name: ClusterName::new(&cluster.name, cluster.name_is_dynamic),
             urls: ConnectUrls::new(cluster.client_urls.clone(), cluster.no_advertise),
             dialing: Dialing::default(),
             comparing: Comparing::default(),
@@ -328,11 +334,14 @@ impl Mesh {
     pub fn dialed(&mut self, now: u64, attempt: u64, outcome: Result<(u64, SocketAddr), DialError>) {
         match (self.dialing.answered(attempt), outcome) {
             (Some(task), Ok((rid, address))) => {
-                let hello = self.own_connect(&task.errand.way);
                 let deadline = now + self.longest_silence();
-                log::debug!("{} - Route connect msg sent", RouteLabel { address, rid });
-                self.welcome(Handshake::new(rid, address, now, deadline, Some(task.errand)));
-                self.send(rid, hello);
+                let mut handshake = Handshake::new(rid, address, now, deadline, Some(task.errand));
+                handshake.connect_due = Some(now + CONNECT_PAUSE);
+                self.welcome(handshake);
+                // A name that may give way had better do so before it is told.
+                if !self.name.is_dynamic {
+                    self.say_connect(rid);
+                }
             }
             (None, Ok((rid, _))) => self.effects.push(Effect::Close { rid }),
             (Some(task), Err(DialError::Failed(error))) => match task.errand.purpose.clone() {
@@ -412,6 +421,11 @@ impl Mesh {
         for rid in handshakes {
             self.expired(now, rid);
         }
+        let is_due = |handshake: &&Handshake| handshake.connect_due.is_some_and(|due| due <= now);
+        let due: Vec<u64> = self.handshakes.values().filter(is_due).map(|handshake| handshake.rid).collect();
+        for rid in due {
+            self.say_connect(rid);
+        }
     }
 
     fn expired(&mut self, now: u64, rid: u64) {
@@ -427,7 +441,8 @@ impl Mesh {
 
     /// When [`Mesh::run_timers`] has something to do.
     pub fn next_timer(&self) -> Option<u64> {
-        let handshakes = self.handshakes.values().map(|handshake| handshake.deadline);
+        let handshakes =
+            self.handshakes.values().flat_map(|handshake| [Some(handshake.deadline), handshake.connect_due]).flatten();
         let sets = self.sets.values().map(|set| set.deadline);
         handshakes.chain(sets).chain(self.dialing.next_timer()).chain(self.comparing.next_timer()).min()
     }

@@ -266,6 +266,7 @@ impl Mesh {
             self.dialing.cancel(|errand| errand.way == way);
         }
         self.remotes.insert(id, remote);
+        self.name.is_shared = true;
         self.compare_soon(now);
         if self.urls.add(&info.connect_urls) {
             self.tell_clients();
@@ -284,7 +285,7 @@ impl Mesh {
     ) {
         let Some(remote) = self.remotes.get(id) else { return };
         let (rid, address) = (handshake.rid, handshake.address);
-        let opened = handshake.opened.saturating_mul(1000);
+        let (opened, verbose) = (handshake.opened.saturating_mul(1000), handshake.verbose);
         let (input, codec) = handshake.into_rest();
         let start = RouteStart {
             rid,
@@ -297,6 +298,7 @@ impl Mesh {
             opened,
             remote_permissions: permissions_of(&remote.info),
             codec,
+            verbose,
             input,
             output,
             report_pong,

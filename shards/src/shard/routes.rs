@@ -29,7 +29,9 @@ impl Shard {
 
     /// Acts on all complete operations of a route's `input`; answers how many bytes are done with.
     pub(super) fn process_route(&mut self, key: Key, input: &[u8], large: Option<&Large>) -> usize {
-        let Some(route) = self.core.route(key) else { return input.len() };
+        let Some(connection) = self.core.connection(key) else { return input.len() };
+        let verbose = connection.flags.verbose;
+        let Some(route) = connection.route.as_deref_mut() else { return input.len() };
         let mut parser = std::mem::take(&mut route.parser);
         let (limits, peer, bare) = (route.limits(), route.peer, route.account_of(None));
         let origin = Origin { shard: self.core.id, connection: key, echo: true, peer: Some(peer) };
@@ -61,6 +63,9 @@ impl Shard {
                     None => {
                         self.core.unknown_account(key, routed.account, "routed message on subject:", publish.subject)
                     }
+                }
+                if verbose {
+                    self.core.ok(key);
                 }
                 continue;
             }
@@ -116,6 +121,7 @@ impl Core {
         let mut connection = Connection::new(key, start.rid, start.address, start.opened, true);
         let route = Route::new(&mut start);
         let (carries, report_pong) = (route.coverage().is_some(), start.report_pong);
+        connection.flags.verbose = start.verbose;
         connection.route = Some(Box::new(route));
         connection.input.rest = start.input;
         connection.out.append(&mut self.pool, &start.output);
@@ -230,6 +236,7 @@ impl Core {
                 route.learned.set_weight(directory, subject, name, u32::try_from(weight).unwrap_or(0));
             }
         }
+        self.ok_if_verbose(key);
     }
 
     /// `RS-`
@@ -245,6 +252,7 @@ impl Core {
             None => route.learned.remove(directory, subject),
             Some(name) => route.learned.set_weight(directory, subject, name, 0),
         }
+        self.ok_if_verbose(key);
     }
 
     #[cold]

@@ -131,6 +131,7 @@ pub(crate) fn route_start(rid: u64, peer: u16, kind: RouteKind) -> RouteStart {
         opened: 0,
         remote_permissions: None,
         codec: None,
+        verbose: false,
         input: Vec::new(),
         output: Vec::new(),
         report_pong: false,

@@ -87,6 +87,11 @@ fn introduction(id: &str, more: &str) -> String {
 
 const POOL: &str = ",\"route_pool_size\":3";
 
+/// The second line of [`introduction`].
+fn info_of(id: &str, more: &str) -> String {
+    introduction(id, more).lines().skip(1).map(|line| format!("{line}\r\n")).collect()
+}
+
 #[test]
 fn who_is_refused_with_which_words() {
     let violation = "-ERR 'Authorization Violation'\r\n";
@@ -128,7 +133,6 @@ fn who_is_refused_with_which_words() {
             "-ERR 'Too many lanes: 2 were offered'\r\n",
         ),
         (introduction("NP", ",\"x_pinmesh_route\":{\"v\":1,\"lanes\":2,\"lane\":1,\"inst\":\"i\"}"), ""),
-        (format!("{CONNECT}RS+ $G a\r\n"), "-ERR 'Unknown Protocol Operation'\r\n"),
         (format!("{CONNECT}-ERR 'no'\r\n"), ""),
         (format!("{CONNECT}INFO {{{}", " ".repeat(70_000)), "-ERR 'maximum control line exceeded'\r\n"),
     ] {
@@ -384,6 +388,52 @@ fn a_generated_name_gives_way() {
     assert_eq!(talk.mesh.status().cluster, "C");
     let closes = |effect: &Effect| matches!(effect, Effect::Tell { control: Control::RouteClose { rid, .. }, .. } if *rid == former);
     assert!(talk.effects.iter().any(closes), "it knows us by the old name");
+}
+
+#[test]
+fn interest_before_the_info_is_kept_for_the_shard() {
+    let mut talk = Talk::new(Cluster { name: "C".to_owned(), ..cluster() });
+    let info = info_of("NP", "");
+    let lines = format!("{CONNECT}RS+ $G a\r\nPING\r\nRMSG $G b 1\r\nx\r\n{info}RS+ $G c\r\n");
+    assert_eq!(talk.hears(&lines), ("PONG\r\n".to_owned(), false));
+    let (_, start) = talk.route().unwrap();
+    assert_eq!(start.input, b"RS+ $G a\r\nRMSG $G b 1\r\nx\r\nRS+ $G c\r\n");
+}
+
+/// Whose name may give way waits for the other's INFO, but not for ever; and who has met nobody yet takes the other's.
+#[test]
+fn a_newcomer_joins_under_the_name_that_is_there() {
+    let dynamic = Cluster { name: "B".to_owned(), name_is_dynamic: true, routes: vec![url(7)], ..cluster() };
+    let info = info_of("NA", ",\"cluster_dynamic\":true");
+    let peer = SocketAddr::from(([10, 0, 0, 9], 7));
+    let dialled = |first: Option<&str>| {
+        let mut talk = Talk::new(dynamic.clone());
+        if let Some(name) = first {
+            talk.hears(&introduction("NB", "").replace("\"C\"", &format!("\"{name}\"")));
+        }
+        let at_once = talk.act(|mesh| mesh.dialed(1000, 1, Ok((50, peer))));
+        assert_eq!(said(&at_once, 50), "");
+        talk
+    };
+
+    let mut talk = dialled(None);
+    let told = talk.act(|mesh| mesh.received(1001, 50, info.replace("\"C\"", "\"A\"").as_bytes()));
+    assert!(said(&told, 50).starts_with("CONNECT {") && said(&told, 50).contains("\"cluster\":\"A\""), "{told:?}");
+    assert_eq!(talk.mesh.status().cluster, "A");
+
+    // Who is known by its name keeps it when it is the greater one.
+    for (theirs, ours) in [("A", "B"), ("D", "D")] {
+        let mut talk = dialled(Some("B"));
+        let told = talk.act(|mesh| mesh.received(1001, 50, info.replace("\"C\"", &format!("{theirs:?}")).as_bytes()));
+        assert!(said(&told, 50).contains(&format!("\"cluster\":{ours:?}")), "{theirs}: {told:?}");
+    }
+
+    let mut talk = dialled(None);
+    assert_eq!(talk.mesh.next_timer(), Some(1250));
+    let told = talk.act(|mesh| mesh.run_timers(1250));
+    assert!(said(&told, 50).contains("\"cluster\":\"B\""), "{told:?}");
+    let told = talk.act(|mesh| mesh.received(1260, 50, info.replace("\"C\"", "\"D\"").as_bytes()));
+    assert!(!said(&told, 50).contains("CONNECT"), "{told:?}");
 }
 
 #[test]
