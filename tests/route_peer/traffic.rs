@@ -206,3 +206,23 @@ fn with_a_peer_that_was_dialled() -> Result<()> {
         Talk { scene: &scene, peer: &peer, route, client }.all()
     })
 }
+
+/// Who is verbose is told of each thing that was understood, also of what is of no use.
+#[test]
+fn verbose_peers() -> Result<()> {
+    let told = |kind| -> Result<Vec<String>> {
+        let scene = Scene::start(kind, "", "")?;
+        let mut route = scene.join(&Introduction::new().connect("verbose", json!(true)))?;
+        route.send(
+            "RS+ $G a\r\nRS+ $G a q 1\r\nRS- $G a q\r\nRS- $G never\r\nRS+ NOACC a\r\nRS- NOACC a\r\nRS+ $G a.\r\n",
+        )?;
+        let mut heard = route.until_pong()?;
+        route.send("RMSG $G b 1\r\nx\r\nHMSG $G b r 12 13\r\nNATS/1.0\r\n\r\nx\r\nRMSG $G b | q 1\r\nx\r\nRMSG NOACC b 1\r\nx\r\n")?;
+        heard.append(&mut route.until_pong()?);
+        Ok(scene.transcript(&heard, &[]))
+    };
+    let (expected, got) = (told(Kind::Reference)?, told(OURS)?);
+    ensure!(got == expected, "     ours: {got:?}\nreference: {expected:?}");
+    ensure!(got.len() > 8, "{got:?}");
+    Ok(())
+}
