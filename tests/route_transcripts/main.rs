@@ -1,0 +1,139 @@
+//! Recorded conversations of routes, replayed in both roles: a scripted server says what was said to the server under
+//! test, as the one that dials or the one that is dialled, and compares what it hears with what was recorded.
+//!
+//! `data/route-transcripts.jsonl` holds a line for everything that went over the wire, a scenario behind the other. The
+//! same replay against the servers that were recorded shows that it plays the scenarios right. What is compared, and
+//! what not: see `replay`.
+
+mod end;
+mod names;
+mod recording;
+mod replay;
+mod settings;
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use pinmesh_harness::Kind;
+
+use recording::{Recording, recordings};
+use settings::{Setting, settings};
+
+/// The version of the servers under test in the recordings; of older ones there are some as partners.
+const VERSION: &str = "2.15.1";
+
+/// Scenarios that the script cannot play with any server, and what it lacks.
+const UNPLAYABLE: &[(&str, &str)] = &[
+    ("route-tls", "a peer that speaks TLS"),
+    ("go-solicits-tls", "a peer that speaks TLS"),
+    ("leaf-interest-without-lnoc", "a leaf node"),
+];
+
+/// Scenarios that our server cannot pass yet, and what each needs. One of them that passes fails the test: then it has
+/// to go from this list.
+const NOT_YET: &[(&str, &str)] = &[
+    ("pool3-interest-and-any-index", "accounts"),
+    ("pool-size-mismatch peer1 vs go3", "accounts"),
+    ("pinned-account-A", "accounts"),
+    ("reload-add-pinned-account", "accounts"),
+    ("lame-duck", "a lame duck mode of its own"),
+    ("message-trace proto=2", "message tracing"),
+    ("message-trace proto=3", "message tracing"),
+];
+
+/// What is left out of a scenario when our server plays it: from when to when (ms), and why.
+type LeftOut = (&'static str, RangeInclusive<f64>, &'static str);
+
+const LEFT_OUT: &[LeftOut] = &[
+    ("messages-peer-to-go", 1416.0..=1417.0, "LMSG comes from servers with leaf nodes to others with leaf nodes"),
+    ("peer-in-lame-duck", 762.7..=763.0, "a URL that two servers have told stays as long as one of them does"),
+];
+
+/// How long a scenario waits for what should come at once, or after some seconds where servers wait.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The same for a scenario that is expected to fail.
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
+/// Scenarios at the same time: most of their time is waiting.
+const THREADS: usize = 6;
+
+#[test]
+fn our_server_with_one_shard() {
+    replay_all(Kind::Ours(1), NOT_YET, LEFT_OUT);
+}
+
+#[test]
+fn our_server_with_three_shards() {
+    replay_all(Kind::Ours(3), NOT_YET, LEFT_OUT);
+}
+
+#[test]
+fn the_reference() {
+    replay_all(Kind::Reference, &[], &[]);
+}
+
+#[test]
+fn every_scenario_is_played_or_listed() {
+    let settings = settings();
+    for recording in recordings() {
+        let is_listed = UNPLAYABLE.iter().any(|(name, _)| *name == recording.scenario);
+        let is_played = settings.iter().any(|setting| setting.has(&recording.scenario));
+        assert!(is_listed != is_played, "{} has to be played or listed", recording.scenario);
+    }
+}
+
+/// Replays everything that was recorded of the version that is the measure, each scenario with a server of its own, and
+/// compares the failures with the list of those that are allowed and required to fail.
+fn replay_all(kind: Kind, not_yet: &[(&str, &str)], left_out: &[LeftOut]) {
+    let mut recordings: Vec<Recording> =
+        recordings().into_iter().filter(|recording| recording.version == VERSION).collect();
+    for (scenario, times, _) in left_out {
+        let recording = recordings.iter_mut().find(|recording| recording.scenario == *scenario);
+        let steps = recording.map(|recording| &mut recording.steps).unwrap_or_else(|| panic!("no scenario {scenario}"));
+        let before = steps.len();
+        steps.retain(|step| !times.contains(&step.at));
+        assert!(steps.len() < before, "nothing happens in {scenario} at {times:?} ms");
+    }
+    let settings = settings();
+    let mut jobs: Vec<(&Setting, Recording)> = Vec::new();
+    for setting in &settings {
+        jobs.extend(setting.recordings(&recordings).into_iter().map(|recording| (setting, recording)));
+    }
+    for (name, _) in not_yet {
+        assert!(
+            jobs.iter().any(|(setting, _)| setting.has(name)),
+            "{name} is on the list, but there is no such scenario"
+        );
+    }
+    let next = AtomicUsize::new(0);
+    let complaints = Mutex::new(Vec::new());
+    let worker = || {
+        while let Some((setting, recording)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let reason = not_yet.iter().find(|(name, _)| setting.has(name)).map(|(_, reason)| *reason);
+            let patience = if reason.is_some() { SHORT_PATIENCE } else { PATIENCE };
+            let complaint = match (replay::play(setting, recording, kind, patience), reason) {
+                (Ok(()), None) | (Err(_), Some(_)) => continue,
+                (Err(failure), None) => format!("{recording}: {failure:#}"),
+                (Ok(()), Some(reason)) => {
+                    format!("{recording}: passes, so it no longer needs {reason}: take it off the list")
+                }
+            };
+            complaints.lock().unwrap_or_else(PoisonError::into_inner).push(complaint);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(worker);
+        }
+    });
+    let complaints = complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(
+        complaints.is_empty(),
+        "{} of {} recordings went wrong with {kind}:\n\n{}",
+        complaints.len(),
+        jobs.len(),
+        complaints.join("\n\n")
+    );
+}
