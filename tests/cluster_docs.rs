@@ -110,16 +110,16 @@ impl Scene {
         let place = Place::new();
         let ours = place.nats_server(Side::Ours);
         let seats = Seat::several(3);
-        let start = |((typed, &kind), &seat): ((Typed, &Kind), &Seat)| {
+        let mut cluster = Cluster { members: Vec::new() };
+        for ((typed, &kind), &seat) in guide(&seats).into_iter().zip(kinds).zip(&seats) {
             let server = kind.server().without_listen_flags().args(words(&typed.arguments));
             let server = if kind.is_ours() { server.program(&ours) } else { server };
             let server = if let Some(config) = typed.config { server.config(config) } else { server };
-            Member { kind, seat, server: server.start() }
-        };
-        let members = guide(&seats).into_iter().zip(kinds).zip(&seats).map(start).collect();
-        let scene = Scene { cluster: Cluster { members }, seats, _place: place };
-        scene.cluster.wait_for_mesh().unwrap_or_else(|error| panic!("{kinds:?}: {error:#}"));
-        scene
+            cluster.members.push(Member { kind, seat, server: server.start() });
+            // Whoever types looks before typing on: who joins first decides who hears of whom.
+            cluster.wait_for_mesh().unwrap_or_else(|error| panic!("{kinds:?}: {error:#}"));
+        }
+        Scene { cluster, seats, _place: place }
     }
 
     /// Waits until references have all of the connections that they make by themselves.
