@@ -9,11 +9,10 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pinmesh_harness::cases::{NotYet, run_all};
 use pinmesh_harness::{Builder, Side};
 use regex::bytes::Regex;
 use serde::Deserialize;
@@ -22,7 +21,7 @@ const CASES: &str = include_str!("data/client-transcripts.jsonl");
 
 /// Cases that our server cannot pass yet, and what each needs. One of them that passes fails the test: then it has
 /// to go from this list.
-const NOT_YET: &[(&str, &str)] = &[
+const NOT_YET: NotYet<'_> = &[
     ("no_auth_user_later_connect_counts_as_second", "users with permissions"),
     ("no_auth_user_connect_without_credentials", "users with permissions"),
     ("perm_publish_and_subscribe", "users with permissions"),
@@ -43,8 +42,6 @@ const NOT_YET: &[(&str, &str)] = &[
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for a case that is expected to fail.
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
-/// Cases at the same time: most of their time is waiting for silence.
-const THREADS: usize = 6;
 
 #[test]
 fn our_server_with_one_shard() {
@@ -81,42 +78,19 @@ enum Step {
 
 /// Replays every case, each against a server of its own, and compares the failures with the list of those that are
 /// allowed and required to fail.
-fn replay(server: impl Fn() -> Builder + Sync, not_yet: &[(&str, &str)]) {
+fn replay(server: impl Fn() -> Builder + Sync, not_yet: NotYet<'_>) {
     let cases: Vec<Case> = CASES
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}")))
         .collect();
-    for (name, _) in not_yet {
-        assert!(cases.iter().any(|case| case.name == *name), "{name} is on the list, but there is no such case");
-    }
-    let next = AtomicUsize::new(0);
-    let complaints = Mutex::new(Vec::new());
-    let worker = || {
-        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let reason = not_yet.iter().find(|(name, _)| *name == case.name).map(|(_, reason)| *reason);
-            let patience = if reason.is_some() { SHORT_PATIENCE } else { PATIENCE };
-            let complaint = match (run(case, server(), patience), reason) {
-                (Ok(()), None) | (Err(_), Some(_)) => continue,
-                (Err(failure), None) => format!("{}: {failure}", case.name),
-                (Ok(()), Some(reason)) => {
-                    format!("{}: passes, so it no longer needs {reason}: take it off the list", case.name)
-                }
-            };
-            complaints.lock().unwrap_or_else(PoisonError::into_inner).push(complaint);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(worker);
-        }
-    });
-    let complaints = complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
-    assert!(
-        complaints.is_empty(),
-        "{} of {} cases went wrong:\n\n{}",
-        complaints.len(),
-        cases.len(),
-        complaints.join("\n\n")
+    run_all(
+        &cases,
+        not_yet,
+        |case, name| case.name == name,
+        |case, is_expected_to_fail| {
+            let patience = if is_expected_to_fail { SHORT_PATIENCE } else { PATIENCE };
+            run(case, server(), patience).map_err(|failure| format!("{}: {failure}", case.name))
+        },
     );
 }
 

@@ -7,17 +7,16 @@
 
 mod end;
 mod names;
+mod plays;
 mod recording;
 mod replay;
 mod settings;
 
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use pinmesh_harness::Kind;
+use pinmesh_harness::cases::{NotYet, run_all};
 
 use recording::{Recording, recordings};
 use settings::{Setting, settings};
@@ -34,7 +33,7 @@ const UNPLAYABLE: &[(&str, &str)] = &[
 
 /// Scenarios that our server cannot pass yet, and what each needs. One of them that passes fails the test: then it has
 /// to go from this list.
-const NOT_YET: &[(&str, &str)] = &[
+const NOT_YET: NotYet<'_> = &[
     ("pool3-interest-and-any-index", "accounts"),
     ("pool-size-mismatch peer1 vs go3", "accounts"),
     ("pinned-account-A", "accounts"),
@@ -56,8 +55,6 @@ const LEFT_OUT: &[LeftOut] = &[
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same for a scenario that is expected to fail.
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
-/// Scenarios at the same time: most of their time is waiting.
-const THREADS: usize = 6;
 
 #[test]
 fn our_server_with_one_shard() {
@@ -86,7 +83,7 @@ fn every_scenario_is_played_or_listed() {
 
 /// Replays everything that was recorded of the version that is the measure, each scenario with a server of its own, and
 /// compares the failures with the list of those that are allowed and required to fail.
-fn replay_all(kind: Kind, not_yet: &[(&str, &str)], left_out: &[LeftOut]) {
+fn replay_all(kind: Kind, not_yet: NotYet<'_>, left_out: &[LeftOut]) {
     let mut recordings: Vec<Recording> =
         recordings().into_iter().filter(|recording| recording.version == VERSION).collect();
     for (scenario, times, _) in left_out {
@@ -101,39 +98,14 @@ fn replay_all(kind: Kind, not_yet: &[(&str, &str)], left_out: &[LeftOut]) {
     for setting in &settings {
         jobs.extend(setting.recordings(&recordings).into_iter().map(|recording| (setting, recording)));
     }
-    for (name, _) in not_yet {
-        assert!(
-            jobs.iter().any(|(setting, _)| setting.has(name)),
-            "{name} is on the list, but there is no such scenario"
-        );
-    }
-    let next = AtomicUsize::new(0);
-    let complaints = Mutex::new(Vec::new());
-    let worker = || {
-        while let Some((setting, recording)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let reason = not_yet.iter().find(|(name, _)| setting.has(name)).map(|(_, reason)| *reason);
-            let patience = if reason.is_some() { SHORT_PATIENCE } else { PATIENCE };
-            let complaint = match (replay::play(setting, recording, kind, patience), reason) {
-                (Ok(()), None) | (Err(_), Some(_)) => continue,
-                (Err(failure), None) => format!("{recording}: {failure:#}"),
-                (Ok(()), Some(reason)) => {
-                    format!("{recording}: passes, so it no longer needs {reason}: take it off the list")
-                }
-            };
-            complaints.lock().unwrap_or_else(PoisonError::into_inner).push(complaint);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(worker);
-        }
-    });
-    let complaints = complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
-    assert!(
-        complaints.is_empty(),
-        "{} of {} recordings went wrong with {kind}:\n\n{}",
-        complaints.len(),
-        jobs.len(),
-        complaints.join("\n\n")
+    run_all(
+        &jobs,
+        not_yet,
+        |(setting, _), name| setting.has(name),
+        |(setting, recording), is_expected_to_fail| {
+            let patience = if is_expected_to_fail { SHORT_PATIENCE } else { PATIENCE };
+            let played = replay::play(setting, recording, kind, patience);
+            played.map_err(|failure| format!("{recording}, with {kind}: {failure:#}"))
+        },
     );
 }

@@ -13,6 +13,7 @@
 //! }
 //! ```
 
+pub mod cases;
 pub mod client;
 pub mod cluster;
 pub mod frame;
