@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Length of a tick in `stat`: the kernel reports user time in hundredths of a second everywhere we run.
@@ -21,14 +22,18 @@ pub fn processor_time(pid: u32) -> Result<Duration> {
     for task in tasks {
         match fs::read_to_string(task?.path().join("schedstat")) {
             Ok(text) => exact += parse_schedstat(&text).with_context(|| format!("schedstat of {pid}: {text:?}"))?,
-            // A thread may end between listing and reading.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if has_ended(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }
     let stat = fs::read_to_string(root.join("stat"))?;
     let ticks = parse_stat(&stat).with_context(|| format!("stat of {pid}: {stat:?}"))?;
     Ok(exact.max(ticks))
+}
+
+/// A thread may end between listing and opening, or between opening and reading, which the kernel tells apart.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::SRCH)
 }
 
 /// First field of `schedstat`: time spent on the processor, in nanoseconds.
@@ -144,6 +149,21 @@ mod tests {
         }
         std::hint::black_box(sum);
         assert!(memory(pid).unwrap().resident > 0);
+    }
+
+    #[test]
+    fn threads_that_end_do_not_matter() {
+        let pid = std::process::id();
+        std::thread::scope(|scope| {
+            let ending = scope.spawn(|| {
+                for _ in 0..500 {
+                    std::thread::spawn(|| {}).join().unwrap();
+                }
+            });
+            while !ending.is_finished() {
+                processor_time(pid).unwrap();
+            }
+        });
     }
 
     #[test]
