@@ -116,7 +116,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::of(&["gossip-accepted-peers"]),
         Setting::of(&["gossip-to-explicit-solicited-peer"]).solicits("PX#", &["PX#", "P9#", "Pgm1#", "Pgm2#"]),
         Setting {
-            cluster: "authorization { user: ru, password: rp, timeout: 0.5 }".to_owned(),
+            cluster: "authorization { user: ru, password: rp, timeout: 2 }".to_owned(),
             ..Setting::of(&["route-auth"])
         },
         Setting { other: QUICK_PINGS, is_about_pings: true, ..Setting::of(&["ping-stale"]) },
