@@ -42,7 +42,7 @@ const DELIBERATE: [(&str, &str); 13] = [
 ];
 
 /// How often the reference is asked before its answer counts as different.
-const ATTEMPTS: usize = 12;
+const ATTEMPTS: usize = 150;
 
 struct Case {
     name: String,
