@@ -17,10 +17,13 @@ fn nats_server(place: &Place, side: Side) -> Builder {
     side.server().program(place.nats_server(side))
 }
 
-/// The log from start to end, with `arguments`, ended by `signal`.
+/// The log from start to end, with `arguments`, ended by `signal`. The port for routes is the last thing that servers open.
 fn life(side: Side, arguments: &[&str], signal: Signal) -> String {
     let place = Place::new();
     let mut server = nats_server(&place, side).args(arguments).start();
+    if arguments.iter().any(|&argument| matches!(argument, "--cluster" | "--cluster_listen")) {
+        server.wait_for_log("Listening for route connections");
+    }
     server.signal(signal);
     assert_eq!(server.wait().code(), Some(0), "{side} {arguments:?}");
     normalised(&server.log())

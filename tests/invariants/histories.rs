@@ -53,6 +53,10 @@ pub fn random_histories_match_the_model(arena: &mut Arena) -> Result<()> {
             };
             what.with_context(|| format!("history {history}, step {step}, connection {who}"))?;
         }
+        // Nobody knows when a server notices that a connection is gone.
+        for member in &mut members {
+            member.leave_everything(&mut arena.rng)?;
+        }
     }
     Ok(())
 }
@@ -87,6 +91,13 @@ impl Member {
         self.expect_nothing()
     }
 
+    fn leave_everything(&mut self, rng: &mut Rng) -> Result<()> {
+        while !self.subscriptions.is_empty() {
+            self.leave(rng)?;
+        }
+        Ok(())
+    }
+
     fn expect_nothing(&mut self) -> Result<()> {
         let messages = self.client.flush()?;
         ensure!(messages.is_empty(), "a message although nobody publishes: {:?}", messages[0]);
@@ -96,9 +107,7 @@ impl Member {
 
 /// One member gives its place to a new connection, after it has left everything it was subscribed to.
 fn replace(arena: &mut Arena, members: &mut [Member], who: usize) -> Result<()> {
-    while !members[who].subscriptions.is_empty() {
-        members[who].leave(&mut arena.rng)?;
-    }
+    members[who].leave_everything(&mut arena.rng)?;
     members[who] = Member::join(arena, who)?;
     Ok(())
 }
