@@ -1,12 +1,13 @@
-//! Finding out who has missed what: servers of this kind tell each other, now and then, whom they know.
+//! Finding out who has missed what: servers of this kind tell each other, now and then, whom they know, and tell the others everything twice.
 //!
 //! News of a server is told once, and can be lost: where a connection breaks at the wrong moment, two servers may never hear of each
 //! other. So each server tells one of its remotes at random which servers it has routes to, and that one speaks of those that are
-//! missing. Soon after a change this happens often, then ever more rarely.
+//! missing. Soon after a change this happens often, then ever more rarely. Servers of another kind do not say whom they know, and take no notice
+//! of news that they have heard before: to them, whoever is new is news a second time, some seconds later.
 
 use std::collections::BTreeSet;
 
-use super::remotes::Links;
+use super::remotes::{Links, Remote};
 use super::{Effect, Mesh, Route};
 use crate::protocol::route::{LanesOffer, RouteInfo};
 use crate::shard::mail::Control;
@@ -54,6 +55,7 @@ impl Mesh {
         }
         self.comparing.pause = (self.comparing.pause * 2).min(LONGEST_PAUSE);
         self.schedule_comparison(now);
+        self.repeat_news();
         let lanes = |links: &Links| matches!(links, Links::Lanes { .. }).then(|| links.voice(None)).flatten();
         let voices: Vec<u64> = self.remotes.values().filter_map(|remote| lanes(&remote.links)).collect();
         let Some(rid) = self.random.choice(voices) else { return };
@@ -64,6 +66,36 @@ impl Mesh {
         self.tell_route(rid, line);
     }
 
+    /// Tells servers of another kind once more who has come.
+    fn repeat_news(&mut self) {
+        let is_news = |remote: &Remote| remote.is_news && remote.links.voice(None).is_some();
+        let news: Vec<String> =
+            self.remotes.iter().filter(|(_, remote)| is_news(remote)).map(|(id, _)| id.clone()).collect();
+        let mut told = Vec::new();
+        for (id, remote) in self.remotes.iter().filter(|(_, remote)| !matches!(remote.links, Links::Lanes { .. })) {
+            let Some(rid) = remote.links.voice(None) else { continue };
+            let lines = self.lines_about(news.iter().filter(|other| *other != id));
+            told.push((rid, lines));
+        }
+        for (rid, lines) in told {
+            self.tell_route(rid, lines);
+        }
+        for id in news {
+            if let Some(remote) = self.remotes.get_mut(&id) {
+                remote.is_news = false;
+            }
+        }
+    }
+
+    /// What somebody is told of these remotes.
+    fn lines_about<'a>(&self, ids: impl Iterator<Item = &'a String>) -> Vec<u8> {
+        let mut lines = Vec::new();
+        for remote in ids.filter_map(|id| self.remotes.get(id)) {
+            self.news_of(&remote.info, None).write_gossip(&mut lines, remote.host, KEEP_TO_YOURSELF);
+        }
+        lines
+    }
+
     /// A remote of this kind has told whom it knows.
     pub(super) fn help_to_learn(&mut self, now: u64, id: &str, known: &[String]) {
         let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
@@ -71,21 +103,23 @@ impl Mesh {
         let Some(rid) = remote.links.voice(None).filter(|_| remote.helped == 0 || remote.helped + REST <= now) else {
             return;
         };
-        let mut lines = Vec::new();
-        for (missing, remote) in
-            self.remotes.iter().filter(|(other, _)| *other != id && !known.contains(other.as_str()))
-        {
-            log::debug!("Telling {id} of {missing}");
-            self.news_of(&remote.info, None).write_gossip(&mut lines, remote.host, KEEP_TO_YOURSELF);
+        let missing: Vec<&String> =
+            self.remotes.keys().filter(|other| *other != id && !known.contains(other.as_str())).collect();
+        for other in &missing {
+            log::debug!("Telling {id} of {other}");
         }
+        let lines = self.lines_about(missing.into_iter());
         if let Some(remote) = self.remotes.get_mut(id).filter(|_| !lines.is_empty()) {
             remote.helped = now;
             self.tell_route(rid, lines);
         }
     }
 
-    /// Sends lines on a route.
+    /// Sends lines on a route, if there are any.
     pub(super) fn tell_route(&mut self, rid: u64, lines: Vec<u8>) {
+        if lines.is_empty() {
+            return;
+        }
         if let Some(Route { shard, .. }) = self.routes.get(&rid) {
             let control = Control::RouteTell { rid, bytes: lines.into() };
             self.effects.push(Effect::Tell { shard: *shard, control });

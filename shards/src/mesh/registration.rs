@@ -260,6 +260,7 @@ impl Mesh {
             info: info.clone(),
             host,
             helped: 0,
+            is_news: true,
             links,
         };
         if let Some(way) = way_back(&remote) {

@@ -24,6 +24,8 @@ pub(super) struct Remote {
     pub host: IpAddr,
     /// When it was last helped to learn of others.
     pub helped: u64,
+    /// Others were told of it once at most.
+    pub is_news: bool,
     pub links: Links,
 }
 

@@ -213,6 +213,33 @@ fn what_others_hear_of_a_new_server() {
 }
 
 #[test]
+fn whoever_is_new_is_news_twice() {
+    let mut talk = Talk::new(cluster());
+    for (id, more) in [("NA", ""), ("NB", POOL), ("NC", ",\"gossip_mode\":1")] {
+        talk.hears(&introduction(id, more));
+    }
+    let told_at = |talk: &mut Talk, now: u64| {
+        let mut told = Vec::new();
+        for effect in talk.act(|mesh| mesh.run_timers(now)) {
+            let Effect::Tell { control: Control::RouteTell { rid, bytes }, .. } = effect else { continue };
+            for line in String::from_utf8_lossy(&bytes).lines() {
+                let info: serde_json::Value = serde_json::from_str(line.strip_prefix("INFO ").unwrap()).unwrap();
+                assert_eq!(info["gossip_mode"], 1);
+                told.push((rid, info["server_id"].as_str().unwrap().to_owned()));
+            }
+        }
+        told
+    };
+    assert_eq!(told_at(&mut talk, 2000), [], "not at once");
+    let all = [(1, "NB"), (1, "NC"), (2, "NA"), (2, "NC"), (3, "NA"), (3, "NB")];
+    assert_eq!(told_at(&mut talk, 5000), all.map(|(rid, id)| (rid, id.to_owned())), "nobody hears of itself");
+    talk.hears(&introduction("ND", ""));
+    let new = [1, 2, 3].map(|rid| (rid, "ND".to_owned()));
+    assert_eq!(told_at(&mut talk, 100_000), new, "only of who is new");
+    assert_eq!(told_at(&mut talk, 200_000), []);
+}
+
+#[test]
 fn what_is_done_about_gossip() {
     let mut talk = Talk::new(Cluster { routes: vec![url(7)], ..cluster() });
     talk.hears(&introduction("NA", ""));
