@@ -3,7 +3,7 @@
 use super::error::{ParseError, Shown};
 use super::line::Line;
 use super::name::Named;
-use super::scan::{find_low, parse_size, size_and_line_end};
+use super::scan::{find_low, parse_size, size_and_blank, size_and_line_end};
 use super::words::Words;
 
 /// The names of messages.
@@ -66,8 +66,8 @@ impl Publish<'_> {
     }
 }
 
-/// The usual message, straight through, and where it ends: no headers, no queue groups, one blank between arguments, CR LF, and the payload
-/// is there. The arguments begin at `args_start`, the subject at `subject_start`.
+/// The usual message, straight through, and where it ends: no queue groups, one blank between arguments, CR LF, and the payload is there. The
+/// arguments begin at `args_start`, the subject at `subject_start`.
 ///
 /// `None` decides nothing, neither that it is wrong nor that it is unfinished: [`Announced`] does.
 // Always: what it returns is large, and moving it costs as much as finding it.
@@ -81,39 +81,54 @@ pub(super) fn usual<'a>(
     max_payload: Option<usize>,
 ) -> Option<(Publish<'a>, usize)> {
     let (subject, second) = usual_word(input, subject_start).filter(|(subject, _)| !subject.is_empty())?;
-    let (reply, tail_start, total_start, (size, total_end)) = match size_and_line_end(input, second) {
-        Some(total) => (None, second, second, total),
+    let (reply, tail_start, sizes) = match usual_sizes(verb, input, second) {
+        Some(sizes) => (None, second, sizes),
         None => {
             // Some clients write the blanks around a reply that they do not have.
             let (reply, third) = usual_word(input, second)?;
             let reply = Some(reply).filter(|reply| !reply.is_empty());
             let tail_start = if reply.is_some() { second } else { third };
-            (reply, tail_start, third, size_and_line_end(input, third)?)
+            (reply, tail_start, usual_sizes(verb, input, third)?)
         }
     };
-    let args = input.get(args_start..total_end)?;
-    if args.len() > max_args || max_payload.is_some_and(|max| size > max) {
+    let UsualSizes { header_text, header_len, total_text, total, end: args_end } = sizes;
+    let args = input.get(args_start..args_end)?;
+    if args.len() > max_args || header_len > total || max_payload.is_some_and(|max| total > max) {
         return None;
     }
-    let body_start = total_end.checked_add(2)?;
-    let body_end = body_start.checked_add(size)?;
+    let body_start = args_end.checked_add(2)?;
+    let body_end = body_start.checked_add(total)?;
     let end = body_end.checked_add(2)?;
     let tail = input.get(tail_start..end)?;
     if !tail.ends_with(b"\r\n") {
         return None;
     }
-    let publish = Publish {
-        verb,
-        args,
-        subject,
-        reply,
-        header_text: None,
-        total_text: input.get(total_start..total_end)?,
-        header_len: 0,
-        body: input.get(body_start..body_end)?,
-        tail: Some(tail),
-    };
+    let body = input.get(body_start..body_end)?;
+    let publish = Publish { verb, args, subject, reply, header_text, total_text, header_len, body, tail: Some(tail) };
     Some((publish, end))
+}
+
+/// `[#header ]#total`
+struct UsualSizes<'a> {
+    header_text: Option<&'a [u8]>,
+    header_len: usize,
+    total_text: &'a [u8],
+    total: usize,
+    /// Where the line ends.
+    end: usize,
+}
+
+/// The sizes that begin at `start`, if the line ends behind them. A header block of no bytes is unusual.
+#[inline(always)]
+fn usual_sizes<'a>(verb: Verb, input: &'a [u8], start: usize) -> Option<UsualSizes<'a>> {
+    let (header_text, header_len, total_start) = if verb.has_header_size() {
+        let (length, end) = size_and_blank(input, start).filter(|(length, _)| *length > 0)?;
+        (Some(input.get(start..end)?), length, end.saturating_add(1))
+    } else {
+        (None, 0, start)
+    };
+    let (total, end) = size_and_line_end(input, total_start)?;
+    Some(UsualSizes { header_text, header_len, total_text: input.get(total_start..end)?, total, end })
 }
 
 /// The word that begins at `start`, if one blank follows, and the offset behind that.

@@ -28,13 +28,25 @@ pub(super) fn parse_size(text: &[u8]) -> Option<usize> {
 /// Reads a size that CR LF follows: its value, and where its digits end.
 #[inline]
 pub(super) fn size_and_line_end(input: &[u8], start: usize) -> Option<(usize, usize)> {
+    let (size, end, behind) = leading_size(input, start)?;
+    (behind == b'\r' && input.get(end.saturating_add(1)) == Some(&b'\n')).then_some((size, end))
+}
+
+/// Reads a size that one blank follows: its value, and where its digits end.
+#[inline]
+pub(super) fn size_and_blank(input: &[u8], start: usize) -> Option<(usize, usize)> {
+    let (size, end, behind) = leading_size(input, start)?;
+    (behind == b' ').then_some((size, end))
+}
+
+/// Reads 1 to 9 digits that something else follows: their value, where they end, and what follows.
+#[inline(always)]
+fn leading_size(input: &[u8], start: usize) -> Option<(usize, usize, u8)> {
     let mut size = 0usize;
     for (length, byte) in input.get(start..)?.iter().enumerate().take(MAX_SIZE_DIGITS.saturating_add(1)) {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            let end = start.saturating_add(length);
-            let ends_line = *byte == b'\r' && input.get(end.saturating_add(1)) == Some(&b'\n');
-            return (ends_line && length > 0).then_some((size, end));
+            return (length > 0).then_some((size, start.saturating_add(length), *byte));
         }
         size = size.wrapping_mul(10).wrapping_add(usize::from(digit));
     }

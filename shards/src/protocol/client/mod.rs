@@ -184,16 +184,19 @@ impl ClientParser {
     }
 }
 
-/// The usual `PUB`, straight through; `None` decides nothing: [`publish`] does.
+/// The usual message, straight through; `None` decides nothing: [`publish`] does.
 #[inline(always)]
 fn usual<'a>(input: &'a [u8], limits: &ParserLimits) -> Option<Step<'a>> {
-    const NAME: u32 = u32::from_le_bytes(*b"PUB ");
-    const ARGS: usize = 4;
-    if u32::from_le_bytes(*input.first_chunk()?) != NAME {
-        return None;
-    }
-    let (publish, consumed) =
-        publish::usual(Verb::Pub, input, ARGS, ARGS, limits.max_control_line, limits.max_payload)?;
+    const PUB: u32 = u32::from_le_bytes(*b"PUB ");
+    const HPUB: u32 = u32::from_le_bytes(*b"HPUB");
+    let (max_args, max_payload) = (limits.max_control_line, limits.max_payload);
+    let (publish, consumed) = match u32::from_le_bytes(*input.first_chunk()?) {
+        PUB => publish::usual(Verb::Pub, input, 4, 4, max_args, max_payload),
+        HPUB if limits.headers && *input.get(4)? == b' ' => {
+            publish::usual(Verb::Hpub, input, 5, 5, max_args, max_payload)
+        }
+        _ => None,
+    }?;
     Some(Step::Op { op: ClientOp::Pub(publish), consumed })
 }
 

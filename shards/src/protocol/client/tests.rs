@@ -50,6 +50,9 @@ fn the_tail_is_the_end_of_the_input_or_written_anew() {
         ("HPUB a 1 2\r\nhi\r\n", true, "1 2\r\nhi\r\n"),
         ("HPUB a r 01 2\r\nhi\r\n", true, "r 01 2\r\nhi\r\n"),
         ("HPUB a r 1  2\r\nhi\r\n", false, "r 1 2\r\nhi\r\n"),
+        ("HPUB a 1\t2\r\nhi\r\n", false, "1 2\r\nhi\r\n"),
+        ("HPUB a  1 2\r\nhi\r\n", true, "1 2\r\nhi\r\n"),
+        ("HPUB a 3 1 2\r\nhi\r\n", true, "3 1 2\r\nhi\r\n"),
         ("HPUB a 0 2\r\nhi\r\n", true, "2\r\nhi\r\n"),
         ("HPUB a r 0 2\r\nhi\r\n", false, "r 2\r\nhi\r\n"),
         ("HPUB a 00 0\r\n\r\n", true, "0\r\n\r\n"),
@@ -71,6 +74,9 @@ fn headers() {
     let without = publish(b"HPUB a r 0 2\r\nhi\r\n");
     assert!(!without.has_headers());
     assert_eq!((without.header_len, without.header_text), (0, None));
+    let limits = ParserLimits { headers: false, ..LIMITS };
+    let refused = ClientParser::new().next(b"HPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", &limits);
+    assert!(matches!(refused, Step::Error { error: ParseError::HeadersNotSupported, .. }), "{refused:?}");
 }
 
 #[test]

@@ -36,12 +36,23 @@ impl<'a> Iterator for RoutedQueues<'a> {
     }
 }
 
-/// The usual `RMSG`, straight through; `None` decides nothing: [`message`] does.
+/// The usual message, straight through; `None` decides nothing: [`message`] does.
 #[inline(always)]
 pub(super) fn usual<'a>(input: &'a [u8], limits: &RouteLimits) -> Option<RouteStep<'a>> {
-    const NAME: u32 = u32::from_le_bytes(*b"RMSG");
+    const RMSG: u32 = u32::from_le_bytes(*b"RMSG");
+    const HMSG: u32 = u32::from_le_bytes(*b"HMSG");
+    match u32::from_le_bytes(*input.first_chunk()?) {
+        RMSG => usual_of(Verb::Rmsg, input, limits),
+        HMSG => usual_of(Verb::Hmsg, input, limits),
+        _ => None,
+    }
+}
+
+/// A verb known beforehand, so that each has code of its own.
+#[inline(always)]
+fn usual_of<'a>(verb: Verb, input: &'a [u8], limits: &RouteLimits) -> Option<RouteStep<'a>> {
     const ARGS: usize = 5;
-    if u32::from_le_bytes(*input.first_chunk()?) != NAME || *input.get(4)? != b' ' {
+    if *input.get(4)? != b' ' {
         return None;
     }
     let (account, subject_start) = if limits.dedicated {
@@ -51,7 +62,7 @@ pub(super) fn usual<'a>(input: &'a [u8], limits: &RouteLimits) -> Option<RouteSt
         (Some(account), behind)
     };
     let (max_args, max_payload) = (limits.max_control_line, limits.max_payload);
-    let (publish, consumed) = publish::usual(Verb::Rmsg, input, ARGS, subject_start, max_args, max_payload)?;
+    let (publish, consumed) = publish::usual(verb, input, ARGS, subject_start, max_args, max_payload)?;
     let queues = RoutedQueues::default();
     Some(RouteStep::Op { op: RouteOp::Msg(RoutedMessage { account, queues, publish }), consumed })
 }
