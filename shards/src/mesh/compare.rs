@@ -69,31 +69,35 @@ impl Mesh {
     /// Tells servers of another kind once more who has come.
     fn repeat_news(&mut self) {
         let is_news = |remote: &Remote| remote.is_news && remote.links.voice(None).is_some();
-        let news: Vec<String> =
-            self.remotes.iter().filter(|(_, remote)| is_news(remote)).map(|(id, _)| id.clone()).collect();
-        let mut told = Vec::new();
-        for (id, remote) in self.remotes.iter().filter(|(_, remote)| !matches!(remote.links, Links::Lanes { .. })) {
-            let Some(rid) = remote.links.voice(None) else { continue };
-            let lines = self.lines_about(news.iter().filter(|other| *other != id));
-            told.push((rid, lines));
+        // Each line is made once, however many hear it.
+        let news: Vec<(String, Vec<u8>)> = self
+            .remotes
+            .iter()
+            .filter(|(_, remote)| is_news(remote))
+            .map(|(id, remote)| (id.clone(), self.line_about(remote)))
+            .collect();
+        let listeners: Vec<(String, u64)> = self
+            .remotes
+            .iter()
+            .filter(|(_, remote)| !matches!(remote.links, Links::Lanes { .. }))
+            .filter_map(|(id, remote)| Some((id.clone(), remote.links.voice(None)?)))
+            .collect();
+        for (listener, rid) in listeners {
+            let others = news.iter().filter(|(id, _)| *id != listener);
+            self.tell_route(rid, others.flat_map(|(_, line)| line).copied().collect());
         }
-        for (rid, lines) in told {
-            self.tell_route(rid, lines);
-        }
-        for id in news {
+        for (id, _) in news {
             if let Some(remote) = self.remotes.get_mut(&id) {
                 remote.is_news = false;
             }
         }
     }
 
-    /// What somebody is told of these remotes.
-    fn lines_about<'a>(&self, ids: impl Iterator<Item = &'a String>) -> Vec<u8> {
-        let mut lines = Vec::new();
-        for remote in ids.filter_map(|id| self.remotes.get(id)) {
-            self.news_of(&remote.info, None).write_gossip(&mut lines, remote.host, KEEP_TO_YOURSELF);
-        }
-        lines
+    /// What somebody who has missed a remote is told of it.
+    fn line_about(&self, remote: &Remote) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.news_of(&remote.info, None).write_gossip(&mut line, remote.host, KEEP_TO_YOURSELF);
+        line
     }
 
     /// A remote of this kind has told whom it knows.
@@ -103,12 +107,13 @@ impl Mesh {
         let Some(rid) = remote.links.voice(None).filter(|_| remote.helped == 0 || remote.helped + REST <= now) else {
             return;
         };
-        let missing: Vec<&String> =
-            self.remotes.keys().filter(|other| *other != id && !known.contains(other.as_str())).collect();
-        for other in &missing {
-            log::debug!("Telling {id} of {other}");
+        let mut lines = Vec::new();
+        for (missing, remote) in
+            self.remotes.iter().filter(|(other, _)| *other != id && !known.contains(other.as_str()))
+        {
+            log::debug!("Telling {id} of {missing}");
+            lines.append(&mut self.line_about(remote));
         }
-        let lines = self.lines_about(missing.into_iter());
         if let Some(remote) = self.remotes.get_mut(id).filter(|_| !lines.is_empty()) {
             remote.helped = now;
             self.tell_route(rid, lines);
